@@ -1,0 +1,247 @@
+"""Users and their sign-ins."""
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from strawberry import UNSET
+
+from graph.base import Info, Input, Node, identified, local_id, stands_for
+from graph.errors import Payload, answering
+from models.accounts import User as Person
+from models.enums import InvestmentGoal, RiskTolerance, Role
+from models.people import PreferenceChanges, ProfileChanges, Registration
+from resolvers.accounts import commands, queries
+
+
+@strawberry.type(description="What a user prefers.")
+class UserPreferences:
+    """Shows a user's."""
+
+    base_currency: str = strawberry.field(description="The currency of new portfolios.")
+    timezone: str = strawberry.field(description="The time zone of their days, as IANA names it.")
+    notify_on_fill: bool = strawberry.field(description="Whether to be told of fills.")
+    notify_on_risk_breach: bool = strawberry.field(description="Whether to be told of breached risk limits.")
+    notify_on_market_alert: bool = strawberry.field(description="Whether to be told of market alerts.")
+
+
+@strawberry.type(description="A person who trades, or runs the place. Seen by themselves and by an ADMIN.")
+class User(Node):
+    """Shows a `models.accounts.User`."""
+
+    is_type_of = stands_for(Person)
+
+    id: strawberry.ID = identified("User")
+    email: str = strawberry.field(description="Where they sign in with, in lower case.")
+    first_name: str = strawberry.field(description="Their first name.")
+    last_name: str = strawberry.field(description="Their last name.")
+    role: Role = strawberry.field(description="What they may do beyond their own portfolios.")
+    risk_tolerance: RiskTolerance = strawberry.field(description="How much loss they say they can bear.")
+    investment_goal: InvestmentGoal = strawberry.field(description="What they say they invest for.")
+    created_at: datetime = strawberry.field(description="When they registered.")
+
+    @strawberry.field(description="What they prefer.", graphql_type=UserPreferences)
+    @staticmethod
+    def preferences(parent: strawberry.Parent[Person]) -> Person:
+        """The user has all of it."""
+        return parent
+
+
+# ---------------------------------------------------------------- inputs
+
+
+@strawberry.input(description="A new user.")
+class RegisterInput:
+    """Becomes a `Registration`."""
+
+    email: str = strawberry.field(description="An email address that nobody has registered yet.")
+    password: str = strawberry.field(description="10 to 128 characters (the least is a setting).")
+    first_name: str = strawberry.field(description="1 to 100 characters.")
+    last_name: str = strawberry.field(description="1 to 100 characters.")
+    risk_tolerance: RiskTolerance | None = strawberry.field(default=UNSET, description="MODERATE if not given.")
+    investment_goal: InvestmentGoal | None = strawberry.field(
+        default=UNSET, description="BALANCED_GROWTH if not given."
+    )
+
+
+@strawberry.input(description="Who signs in.")
+class LoginInput:
+    """For `login`."""
+
+    email: str = strawberry.field(description="The email that was registered; capitals don't matter.")
+    password: str = strawberry.field(description="The password.")
+
+
+@strawberry.input(description="A refresh token to be changed for the next pair.")
+class RefreshTokenInput:
+    """For `refreshToken`."""
+
+    refresh_token: str = strawberry.field(description="The latest refresh token of a sign-in; good once.")
+
+
+@strawberry.input(description="Which sign-in ends.")
+class LogoutInput:
+    """For `logout`."""
+
+    refresh_token: str = strawberry.field(description="Any refresh token of the sign-in.")
+
+
+@strawberry.input(description="Another password.")
+class ChangePasswordInput:
+    """For `changePassword`."""
+
+    current_password: str = strawberry.field(description="The password as it is.")
+    new_password: str = strawberry.field(description="10 to 128 characters (the least is a setting).")
+
+
+@strawberry.input(description="What of the profile becomes another; what is not given, or null, stays.")
+class UpdateProfileInput:
+    """Becomes `ProfileChanges`."""
+
+    first_name: str | None = strawberry.field(default=UNSET, description="1 to 100 characters.")
+    last_name: str | None = strawberry.field(default=UNSET, description="1 to 100 characters.")
+    risk_tolerance: RiskTolerance | None = strawberry.field(default=UNSET, description="How much loss can be borne.")
+    investment_goal: InvestmentGoal | None = strawberry.field(default=UNSET, description="What is invested for.")
+
+
+@strawberry.input(description="What of the preferences becomes another; what is not given, or null, stays.")
+class UpdatePreferencesInput:
+    """Becomes `PreferenceChanges`."""
+
+    base_currency: str | None = strawberry.field(default=UNSET, description="Only USD, for now.")
+    timezone: str | None = strawberry.field(default=UNSET, description="An IANA name, like Europe/Berlin.")
+    notify_on_fill: bool | None = strawberry.field(default=UNSET, description="Whether to be told of fills.")
+    notify_on_risk_breach: bool | None = strawberry.field(
+        default=UNSET, description="Whether to be told of breached risk limits."
+    )
+    notify_on_market_alert: bool | None = strawberry.field(
+        default=UNSET, description="Whether to be told of market alerts."
+    )
+
+
+def _given(of: Any) -> dict[str, Any]:
+    """What an input says, without what is left out or null."""
+    said = {name: getattr(of, name) for name in of.__dataclass_fields__}
+    return {name: value for name, value in said.items() if value is not UNSET and value is not None}
+
+
+# ---------------------------------------------------------------- payloads
+
+
+@strawberry.type(description="Someone signed in.")
+class AuthPayload(Payload):
+    """Shows a `SignedIn`."""
+
+    user: Person | None = strawberry.field(graphql_type=User | None, default=None, description="Who it is.")
+    access_token: str | None = strawberry.field(
+        default=None, description="To be sent as `Authorization: Bearer …` until `expiresAt`."
+    )
+    refresh_token: str | None = strawberry.field(
+        default=None, description="Good once, for the next pair. Sent twice, it ends the sign-in."
+    )
+    expires_at: datetime | None = strawberry.field(default=None, description="When the access token ends.")
+
+
+@strawberry.type(description="Sign-ins have ended.")
+class LogoutPayload(Payload):
+    """Nothing more to say."""
+
+
+@strawberry.type(description="A user as they are now.")
+class UserPayload(Payload):
+    """The user."""
+
+    user: Person | None = strawberry.field(graphql_type=User | None, default=None, description="With the change.")
+
+
+def _auth(done: commands.SignedIn) -> AuthPayload:
+    return AuthPayload(
+        user=done.user,
+        access_token=done.access_token,
+        refresh_token=done.refresh_token,
+        expires_at=done.expires_at,
+    )
+
+
+# ---------------------------------------------------------------- fields
+
+
+@strawberry.type
+class AccountQueries:
+    """What can be asked about users."""
+
+    @strawberry.field(description="Who is asking; null for an anonymous caller.", graphql_type=User | None)
+    @staticmethod
+    def viewer(info: Info) -> Person | None:
+        """The caller."""
+        return queries.viewer(info.context)
+
+    @strawberry.field(description="A user: oneself, or anybody for an ADMIN; else null.", graphql_type=User | None)
+    @staticmethod
+    async def user(info: Info, id: strawberry.ID) -> Person | None:  # noqa: A002 - reason: the API's name
+        """By id."""
+        return await queries.user_by_id(info.context, local_id(id, "User", "id"))
+
+
+@strawberry.type
+class AccountMutations:
+    """What can be done about users."""
+
+    @strawberry.mutation(description="Become a user, and sign in.")
+    @staticmethod
+    @answering(AuthPayload)
+    async def register(info: Info, given: Input[RegisterInput]) -> AuthPayload:
+        """A new TRADER."""
+        return _auth(await commands.register(info.context, Registration(**_given(given))))
+
+    @strawberry.mutation(description="Sign in.")
+    @staticmethod
+    @answering(AuthPayload)
+    async def login(info: Info, given: Input[LoginInput]) -> AuthPayload:
+        """By email and password."""
+        return _auth(await commands.login(info.context, given.email, given.password))
+
+    @strawberry.mutation(description="The next pair of tokens for a refresh token that has not been used.")
+    @staticmethod
+    @answering(AuthPayload)
+    async def refresh_token(info: Info, given: Input[RefreshTokenInput]) -> AuthPayload:
+        """Rotation."""
+        return _auth(await commands.refresh_token(info.context, given.refresh_token))
+
+    @strawberry.mutation(description="End one sign-in. Answers the same whether or not there was one.")
+    @staticmethod
+    @answering(LogoutPayload)
+    async def logout(info: Info, given: Input[LogoutInput]) -> LogoutPayload:
+        """By its refresh token."""
+        await commands.logout(info.context, given.refresh_token)
+        return LogoutPayload()
+
+    @strawberry.mutation(description="End every sign-in of the caller, this one too.")
+    @staticmethod
+    @answering(LogoutPayload)
+    async def logout_everywhere(info: Info) -> LogoutPayload:
+        """All of them."""
+        await commands.logout_everywhere(info.context)
+        return LogoutPayload()
+
+    @strawberry.mutation(description="Change the caller's password and end their other sign-ins.")
+    @staticmethod
+    @answering(UserPayload)
+    async def change_password(info: Info, given: Input[ChangePasswordInput]) -> UserPayload:
+        """With the current one."""
+        done = await commands.change_password(info.context, given.current_password, given.new_password)
+        return UserPayload(user=done)
+
+    @strawberry.mutation(description="Change the caller's profile.")
+    @staticmethod
+    @answering(UserPayload)
+    async def update_profile(info: Info, given: Input[UpdateProfileInput]) -> UserPayload:
+        """What is given of it."""
+        return UserPayload(user=await commands.update_profile(info.context, ProfileChanges(**_given(given))))
+
+    @strawberry.mutation(description="Change the caller's preferences.")
+    @staticmethod
+    @answering(UserPayload)
+    async def update_preferences(info: Info, given: Input[UpdatePreferencesInput]) -> UserPayload:
+        """What is given of them."""
+        return UserPayload(user=await commands.update_preferences(info.context, PreferenceChanges(**_given(given))))

@@ -1,0 +1,243 @@
+"""How refusals and failures are said on the wire.
+
+A refusal of a command is an error in its payload. What is wrong with the request itself is a GraphQL error with
+`extensions.code`. Anything else is ours: it is logged, and the caller gets a correlation id and nothing more.
+"""
+
+import asyncio
+import functools
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from decimal import Decimal
+from typing import Any, ParamSpec, TypeVar
+
+import strawberry
+import structlog
+from graphql import GraphQLError, GraphQLSyntaxError, ValueNode, VariableNode
+from strawberry.extensions import SchemaExtension
+
+import graph.words  # noqa: F401  # reason: makes the enums known before a type names them
+from graph.base import later
+from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
+from models import errors as domain
+from models.cursors import CursorExpired
+from models.enums import ErrorCode
+from models.orders import Order
+from models.risk import RiskCheck
+
+P = ParamSpec("P")
+Answer = TypeVar("Answer", bound="Payload")
+T = TypeVar("T")
+
+PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+BAD_USER_INPUT = "BAD_USER_INPUT"
+UNAVAILABLE = "The database can't be reached just now; nothing was written. Try again."
+
+logger = structlog.get_logger(__name__)
+
+_running: set[asyncio.Task[Any]] = set()
+"""Mutations in work: the loop itself keeps only weak references to tasks."""
+
+
+def _is(kind: type[domain.Fault], about_input: bool | None = None) -> Any:
+    """A type's `is_type_of`: of exactly that class of fault, and about the input or not."""
+
+    def is_type_of(_cls: type, value: object, _info: object) -> bool:
+        if not isinstance(value, domain.Fault) or type(value) is not kind:
+            return False
+        return about_input is None or about_input == (value.code is ErrorCode.INVALID_INPUT)
+
+    return classmethod(is_type_of)
+
+
+@strawberry.interface(description="Why a mutation was refused. It wrote nothing, unless `code` is OUTCOME_UNKNOWN.")
+class MutationError:
+    """Shows a `Fault`."""
+
+    code: ErrorCode = strawberry.field(description="The kind of refusal, for programs.")
+    message: str = strawberry.field(description="What is wrong, for people.")
+    path: list[str] = strawberry.field(description='The input field it leads to (["input", "quantity"]), or empty.')
+
+
+@strawberry.type(description="What was sent is wrong: `path` leads to it.")
+class InputError(MutationError):
+    """INVALID_INPUT."""
+
+    is_type_of = _is(domain.Fault, about_input=True)
+
+
+@strawberry.type(
+    description="What was asked can't be done now (NOT_FOUND, FORBIDDEN, TRADING_PAUSED, ORDER_NOT_OPEN …)."
+)
+class RequestError(MutationError):
+    """Any other code that carries nothing more."""
+
+    is_type_of = _is(domain.Fault, about_input=False)
+
+
+@strawberry.type(description="The key was used with another body, or the order changed since.")
+class ConflictError(MutationError):
+    """Shows a `ConflictFault`."""
+
+    is_type_of = _is(domain.ConflictFault)
+
+    order: Order | None = strawberry.field(
+        graphql_type=later("orders", "Order") | None, description="The order that stands."
+    )
+
+
+@strawberry.type(description="Pre-trade checks refused the order.")
+class RiskCheckError(MutationError):
+    """Shows a `RiskFault`."""
+
+    is_type_of = _is(domain.RiskFault)
+
+    checks: list[RiskCheck] = strawberry.field(
+        graphql_type=list[later("risk", "RiskCheck")],  # type: ignore[misc]  # reason: made at run time
+        description="Every check that was made, passed or not.",
+    )
+
+
+@strawberry.type(description="There is not enough cash or buying power.")
+class InsufficientFundsError(MutationError):
+    """Shows a `FundsFault`."""
+
+    is_type_of = _is(domain.FundsFault)
+
+    required: Decimal = strawberry.field(description="What was needed, in the base currency.")
+    available: Decimal = strawberry.field(description="What there is, in the base currency.")
+
+
+ERROR_TYPES = (InputError, RequestError, ConflictError, RiskCheckError, InsufficientFundsError)
+"""For the schema: an interface alone does not lead to the types that implement it."""
+
+
+@strawberry.type(description="What a mutation answers with.")
+class Payload:
+    """What every payload has; not in the schema by itself."""
+
+    errors: list[domain.Fault] = strawberry.field(
+        graphql_type=list[MutationError],
+        default_factory=list,
+        description="Why it was refused; empty when it was done.",
+    )
+
+
+def answering(
+    payload: type[Answer],
+) -> Callable[[Callable[P, Awaitable[Answer]]], Callable[P, Coroutine[Any, Any, Answer]]]:
+    """Decorate a mutation's resolver: what refuses it becomes `payload(errors=...)`.
+
+    It runs shielded: once begun it ends, though its caller has left.
+    """
+
+    def around(resolver: Callable[P, Awaitable[Answer]]) -> Callable[P, Coroutine[Any, Any, Answer]]:
+        @functools.wraps(resolver)
+        async def answered(*args: P.args, **kwargs: P.kwargs) -> Answer:
+            try:
+                return await _shielded(resolver(*args, **kwargs))
+            except domain.Refused as refused:
+                return payload(errors=list(refused.faults))
+            except domain.Unauthenticated as error:
+                return payload(errors=[domain.Fault(ErrorCode.UNAUTHENTICATED, str(error))])
+            except OutcomeUnknown:
+                return payload(errors=[domain.Fault(ErrorCode.OUTCOME_UNKNOWN, _ask_again(kwargs.values()))])
+
+        return answered
+
+    return around
+
+
+async def settle() -> None:
+    """Wait until every mutation that was begun on this loop has ended."""
+    loop = asyncio.get_running_loop()
+    if mine := [task for task in _running if task.get_loop() is loop]:
+        await asyncio.wait(mine)
+
+
+async def _shielded(work: Awaitable[T]) -> T:
+    task = asyncio.ensure_future(work)
+    if isinstance(task, asyncio.Task):
+        _running.add(task)
+        task.add_done_callback(_running.discard)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_ended_alone)
+        raise
+
+
+def _ended_alone(task: asyncio.Future[Any]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, domain.Refused | domain.Unauthenticated):
+        logger.error("a mutation failed after its caller had left", exc_info=error)
+
+
+def _ask_again(arguments: Iterable[object]) -> str:
+    for argument in arguments:
+        for name, said in (("client_order_id", "clientOrderId"), ("idempotency_key", "idempotencyKey")):
+            if key := getattr(argument, name, None):
+                return f"It is not known whether this was done. Ask again with {said} {key!r}: it is never done twice."
+    return "It is not known whether this was done: look before you ask again."
+
+
+# ---------------------------------------------------------------- what is wrong with the request, and what is ours
+
+
+class Phases(SchemaExtension):
+    """Marks the errors of validation, which can't be told from those of variables afterwards."""
+
+    def on_validate(self) -> Iterator[None]:
+        """After it."""
+        yield
+        for error in self.execution_context.pre_execution_errors or ():
+            node = error.nodes[0] if error.nodes else None
+            literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
+            _coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)
+
+
+def said(error: GraphQLError) -> GraphQLError:
+    """The error as the caller may see it: with a code, or masked and logged."""
+    if "code" in (error.extensions or {}):
+        return error
+    cause = _cause(error)
+    if isinstance(cause, GraphQLError):
+        return _coded(error, PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else BAD_USER_INPUT)
+    known = _known(cause)
+    if known is None:
+        correlation_id = secrets.token_hex(8)
+        logger.error("internal error", correlation_id=correlation_id, path=error.path, exc_info=cause)
+        known = "Internal error", {"code": "INTERNAL", "correlationId": correlation_id}
+    message, extensions = known
+    return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)
+
+
+def _cause(error: BaseException) -> BaseException:
+    while isinstance(error, GraphQLError) and error.original_error is not None:
+        error = error.original_error
+    return error
+
+
+def _coded(error: GraphQLError, code: str) -> GraphQLError:
+    error.extensions = {**(error.extensions or {}), "code": code}
+    return error
+
+
+def _known(cause: BaseException) -> tuple[str, dict[str, Any]] | None:
+    """The message and extensions of a failure that the caller is told of."""
+    match cause:
+        case domain.BadRequest():
+            return str(cause), {"code": BAD_USER_INPUT, "argument": cause.argument}
+        case domain.Unauthenticated():
+            return str(cause), {"code": "UNAUTHENTICATED", "reason": cause.reason}
+        case domain.Throttled():
+            retry_after_ms = round(cause.retry_after_s * 1000)
+            return str(cause), {"code": "THROTTLED", "retryAfterMs": retry_after_ms}
+        case domain.Refused():
+            return str(cause), {"code": cause.faults[0].code.value}
+        case CursorExpired():
+            return str(cause), {"code": "CURSOR_EXPIRED"}
+        case DatabaseUnavailable():
+            return UNAVAILABLE, {"code": "UNAVAILABLE"}
+    return None

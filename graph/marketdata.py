@@ -1,0 +1,143 @@
+"""Instruments and their quotes on the wire."""
+
+from collections.abc import Awaitable
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+
+import strawberry
+
+import models.marketdata as domain
+from graph.base import (
+    After,
+    Before,
+    Connection,
+    First,
+    Info,
+    Last,
+    Node,
+    identified,
+    later,
+    page_args,
+    resolved,
+    stands_for,
+)
+from models.enums import AssetClass
+from resolvers.marketdata import queries
+from resolvers.paging import Page
+
+
+def _quote(parent: strawberry.Parent[domain.Instrument], info: Info) -> Awaitable[domain.Quote | None]:
+    return queries.latest_quote(info.context, parent.symbol)
+
+
+@strawberry.type(description="What can be traded. Prices are multiples of `tickSize`, quantities of `lotSize`.")
+class Instrument(Node):
+    """Shows `models.marketdata.Instrument`."""
+
+    is_type_of = stands_for(domain.Instrument)
+
+    id: strawberry.ID = identified("Instrument", "symbol")
+    symbol: str = strawberry.field(description="What it is called at the market.")
+    name: str = strawberry.field(description="What people call it.")
+    asset_class: AssetClass = strawberry.field(description="What kind of thing it is.")
+    currency: str = strawberry.field(description="What its prices are in (ISO 4217).")
+    tick_size: Decimal = strawberry.field(description="The step of its prices.")
+    lot_size: Decimal = strawberry.field(description="The step of its quantities.")
+    multiplier: Decimal = strawberry.field(description="What one unit of price is worth for one unit of quantity.")
+    tradable: bool = strawberry.field(description="Whether orders for it are accepted.")
+    quote: domain.Quote | None = resolved(
+        _quote, "Its latest quote; null if there never was one.", later("marketdata", "Quote") | None
+    )
+
+
+def instrument_of(symbol: str, info: Info) -> Awaitable[domain.Instrument | None]:
+    """The instrument of what has a `symbol`."""
+    return queries.instrument(info.context, symbol)
+
+
+def _of_quote(parent: strawberry.Parent[domain.Quote], info: Info) -> Awaitable[domain.Instrument | None]:
+    return instrument_of(parent.symbol, info)
+
+
+def _age_ms(parent: strawberry.Parent[domain.Quote], info: Info) -> int:
+    return round(parent.age(info.context.now).total_seconds() * 1000)
+
+
+def _stale(parent: strawberry.Parent[domain.Quote], info: Info) -> bool:
+    return info.context.services.quotes.stale(parent, info.context.now)
+
+
+@strawberry.type(description="The best bid and ask, the last trade, and the day so far.")
+class Quote:
+    """Shows `models.marketdata.Quote`."""
+
+    is_type_of = stands_for(domain.Quote)
+
+    symbol: str = strawberry.field(description="The instrument's symbol.")
+    instrument: Instrument = resolved(_of_quote, "The instrument.")
+    bid: Decimal = strawberry.field(description="The best price that is bid.")
+    bid_size: Decimal = strawberry.field(description="How much is bid for at it.")
+    ask: Decimal = strawberry.field(description="The best price that is asked.")
+    ask_size: Decimal = strawberry.field(description="How much is asked for at it.")
+    last: Decimal = strawberry.field(description="The price of the last trade.")
+    open: Decimal | None = strawberry.field(description="The day's first price.")
+    high: Decimal | None = strawberry.field(description="The day's highest price.")
+    low: Decimal | None = strawberry.field(description="The day's lowest price.")
+    previous_close: Decimal | None = strawberry.field(description="The last price of the day before.")
+    change: Decimal | None = strawberry.field(description="`last` less `previousClose`.")
+    change_percent: float | None = strawberry.field(description="The change as a percentage of `previousClose`.")
+    volume: Decimal = strawberry.field(description="How much was traded in the day.")
+    as_of: datetime = strawberry.field(description="When it held.")
+    age_ms: int = resolved(_age_ms, "How old it is, in milliseconds.")
+    stale: bool = resolved(_stale, "True when it is older than the feed promises; what is priced from it is stale too.")
+
+
+@strawberry.type(description="A page of instruments.")
+class InstrumentConnection(Connection[Instrument]):
+    """By symbol."""
+
+
+@strawberry.input(description="Which instruments: every field that is given has to match.")
+class InstrumentFilter:
+    """Becomes an `InstrumentChoice`."""
+
+    asset_class: AssetClass | None = strawberry.field(default=None, description="Of this kind.")
+    search: str | None = strawberry.field(default=None, description="With this in the symbol or the name.")
+    symbols: list[str] | None = strawberry.field(default=None, description="One of these.")
+
+    @property
+    def choice(self) -> queries.InstrumentChoice:
+        """For the query."""
+        symbols = None if self.symbols is None else tuple(self.symbols)
+        return queries.InstrumentChoice(self.asset_class, self.search, symbols)
+
+
+Symbol = Annotated[str, strawberry.argument(description="The instrument's symbol, spelled exactly so.")]
+Filter = Annotated[
+    InstrumentFilter | None, strawberry.argument(name="filter", description="Which instruments; all if not given.")
+]
+
+
+def _instrument(info: Info, symbol: Symbol) -> Awaitable[domain.Instrument | None]:
+    return instrument_of(symbol, info)
+
+
+def _instruments(
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+    chosen: Filter = None,
+) -> Awaitable[Page[domain.Instrument]]:
+    chosen = chosen or InstrumentFilter()
+    return queries.instruments(info.context, page_args(first, after, last, before), chosen.choice)
+
+
+@strawberry.type
+class MarketQueries:
+    """What can be asked of the market, by anybody."""
+
+    instrument: Instrument | None = resolved(_instrument, "An instrument by its symbol; null if there is none.")
+    instruments: InstrumentConnection = resolved(_instruments, "The instruments that there are, by symbol.")

@@ -1,0 +1,87 @@
+"""The composition root: all that one process has and runs, put together once."""
+
+from typing import Protocol
+
+from infrastructure.clock import Clock, SystemClock
+from infrastructure.database import Database
+from infrastructure.ids import Ids
+from infrastructure.migrations import is_migrated, migrate
+from infrastructure.passwords import Passwords
+from infrastructure.quotes import QuoteBoard
+from infrastructure.relay import Relay
+from infrastructure.services import Services
+from infrastructure.settings import Settings, signing_secret
+from infrastructure.throttle import Throttle
+from infrastructure.tokens import Tokens
+
+
+class NotMigrated(Exception):  # noqa: N818 - reason: the name says what is wrong
+    """The database has no schema, or an old one."""
+
+
+class Work(Protocol):
+    """Work that goes on beside the requests."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End, and wait until it has ended."""
+
+
+class Process:
+    """One process: its services, and the work that goes on in it beside the requests."""
+
+    def __init__(self, services: Services, works: list[Work]) -> None:
+        self.services = services
+        self._works = works
+        self._started: list[Work] = []
+
+    async def start(self) -> None:
+        """Migrate the embedded database, then start every work in order; raises `NotMigrated` for another database."""
+        if self.services.settings.embedded:
+            await migrate(self.services.database, self.services.clock.now())
+        elif not await is_migrated(self.services.database):
+            raise NotMigrated("The database is not migrated: run `tradegraph migrate` first.")
+        for work in [self.services.relay, *self._works]:
+            await work.start()
+            self._started.append(work)
+
+    async def stop(self) -> None:
+        """Stop every work that was started, the last first, and close the database."""
+        while self._started:
+            await self._started.pop().stop()
+        await self.services.database.close()
+
+    async def lacks(self) -> list[str]:
+        """What is not there yet before requests can be served; nothing when it is ready."""
+        lacking = []
+        if not await is_migrated(self.services.database):
+            lacking.append("migrations")
+        if not self.services.quotes.all():
+            lacking.append("quotes")
+        return lacking
+
+
+def build_services(
+    settings: Settings, clock: Clock | None = None, ids: Ids | None = None, passwords: Passwords | None = None
+) -> Services:
+    """The services of a process by its settings, with a test's own clock, ids and password hashing if it gives any."""
+    clock = clock or SystemClock()
+    database = Database(settings)
+    return Services(
+        settings=settings,
+        clock=clock,
+        ids=ids or Ids(clock),
+        database=database,
+        relay=Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring),
+        quotes=QuoteBoard(settings.quote_stale_after_ms),
+        passwords=passwords or Passwords(),
+        tokens=Tokens(signing_secret(settings), settings.access_token_s),
+        throttle=Throttle(settings),
+    )
+
+
+def build_process(services: Services) -> Process:
+    """The process with all its work: what is made here runs wherever the server runs."""
+    return Process(services, works=[])

@@ -1,0 +1,85 @@
+"""The schema: every domain's questions, commands and streams put together."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
+
+from graph.accounts import AccountMutations, AccountQueries
+from graph.context import Connection
+from graph.errors import ERROR_TYPES, Phases, said
+from graph.events import EventQueries, EventSubscriptions
+from graph.marketdata import MarketQueries
+from graph.nodes import NodeQueries
+from graph.orders import OrderMutations, OrderQueries
+from graph.portfolios import PortfolioMutations, PortfolioQueries
+from graph.positions import PositionQueries
+from graph.risk import RiskMutations
+from graph.scalars import SCALARS
+
+
+@strawberry.type(description="What can be asked.")
+class Query(NodeQueries, AccountQueries, PortfolioQueries, OrderQueries, PositionQueries, MarketQueries, EventQueries):
+    """The questions of every domain."""
+
+
+@strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
+class Mutation(AccountMutations, PortfolioMutations, OrderMutations, RiskMutations):
+    """The commands of every domain."""
+
+
+@strawberry.type(description="What can be followed, over a websocket that speaks graphql-transport-ws.")
+class Subscription(EventSubscriptions):
+    """The streams of every domain."""
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's, with our errors, and a context of its own for each operation on a websocket."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:  # noqa: ARG002 - reason: Strawberry's signature
+        """Give each its code, or mask and log it: the one way out for errors of every kind of operation."""
+        errors[:] = [said(error) for error in errors]
+
+    async def stream(
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+    ) -> Any:
+        """An operation over a websocket."""
+        if isinstance(context_value, Connection):
+            context_value = context_value.operation()
+        return await super().stream(
+            query,
+            variable_values,
+            context_value,
+            root_value,
+            operation_name,
+            operation_extensions,
+            allowed_operation_types,
+        )
+
+
+def build_schema() -> Schema:
+    """The whole schema; raises if a part of it does not fit."""
+    return Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=ERROR_TYPES,
+        extensions=[Phases],
+        config=StrawberryConfig(auto_camel_case=True, scalar_map=SCALARS),
+    )
+
+
+def printed() -> str:
+    """What `schema.graphql` holds."""
+    return build_schema().as_str() + "\n"

@@ -1,0 +1,138 @@
+"""The enums of `models` as enums of the API, every value described."""
+
+from enum import StrEnum
+
+import strawberry
+
+from models import enums as domain
+
+DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
+    domain.AssetClass: {
+        "EQUITY": "Shares of a company.",
+        "ETF": "Shares of an exchange-traded fund.",
+        "CRYPTO": "A crypto currency, traded in fractions.",
+        "FX": "A currency pair.",
+        "FUTURE": "A future.",
+        "BOND": "A bond.",
+    },
+    domain.OrderSide: {"BUY": "Buys, or covers a short position.", "SELL": "Sells, or opens a short position."},
+    domain.OrderType: {
+        "MARKET": "At what the market asks or bids.",
+        "LIMIT": "At `limitPrice` or better.",
+    },
+    domain.TimeInForce: {
+        "DAY": "Until the UTC day ends.",
+        "GTC": "Until it is filled or cancelled.",
+        "IOC": "What can't be filled at once is cancelled.",
+    },
+    domain.OrderStatus: {
+        "PENDING": "Accepted, not yet at the market.",
+        "OPEN": "At the market, nothing filled yet.",
+        "PARTIALLY_FILLED": "A part is filled, the rest is still at the market.",
+        "FILLED": "All of it is filled.",
+        "CANCELLED": "Ended before all of it was filled; `cancelReason` says why.",
+        "REJECTED": "Refused after it had been accepted; `rejectReason` says why.",
+        "EXPIRED": "Its time in force ended.",
+    },
+    domain.PositionSide: {"LONG": "Gains when the price rises.", "SHORT": "Gains when the price falls."},
+    domain.TransactionKind: {
+        "DEPOSIT": "Cash was paid in.",
+        "WITHDRAWAL": "Cash was paid out.",
+        "TRADE": "The price of a fill, without its commission.",
+        "COMMISSION": "The commission of a fill.",
+        "DIVIDEND": "An instrument paid.",
+        "FEE": "A charge.",
+    },
+    domain.Role: {
+        "TRADER": "Their own portfolios.",
+        "ANALYST": "Also feeds market data and sentiment.",
+        "ADMIN": "Also runs the place: trading for everybody.",
+    },
+    domain.RiskTolerance: {
+        "CONSERVATIVE": "Little.",
+        "MODERATE": "Some.",
+        "AGGRESSIVE": "Much.",
+    },
+    domain.InvestmentGoal: {
+        "CAPITAL_PRESERVATION": "To keep what there is.",
+        "INCOME": "To be paid regularly.",
+        "BALANCED_GROWTH": "To grow, with moderate swings.",
+        "GROWTH": "To grow.",
+        "SPECULATION": "To win much at the risk of losing much.",
+    },
+    domain.TradingState: {
+        "ACTIVE": "Every order is let through.",
+        "REDUCE_ONLY": "Only what makes a position smaller is let through, and every cancel.",
+        "PAUSED": "No order is let through; cancels are.",
+    },
+    domain.Severity: {
+        "INFO": "Worth knowing.",
+        "WARNING": "Worth a look.",
+        "CRITICAL": "Needs something done.",
+    },
+    domain.RiskLimitKind: {
+        "MAX_ORDER_NOTIONAL": "What one order may be worth, in the base currency.",
+        "MAX_POSITION_NOTIONAL": "What one position may be worth, in the base currency.",
+        "MAX_CONCENTRATION": "What share of total equity one position may be (0.25 is 25%).",
+        "MAX_OPEN_ORDERS": "How many orders may be working at a time.",
+    },
+    domain.RiskCheckKind: {
+        "BUYING_POWER": "Whether there is enough to pay for it.",
+        "TRADING_STATE": "Whether trading is open.",
+        "REDUCE_ONLY": "Whether it makes a position smaller, where only that is let through.",
+        "SHORT_SELLING": "Whether it sells short, and may.",
+        "MAX_ORDER_NOTIONAL": "What the order is worth against its limit.",
+        "MAX_POSITION_NOTIONAL": "What the position would be worth against its limit.",
+        "MAX_CONCENTRATION": "What share of total equity the position would be against its limit.",
+        "MAX_OPEN_ORDERS": "How many orders would be working against their limit.",
+    },
+    domain.ErrorCode: {
+        "INVALID_INPUT": "A field of the input is wrong; `path` leads to it.",
+        "NOT_FOUND": "There is no such thing, or it is someone else's.",
+        "CONFLICT": "The key was used for something else, or the object changed since.",
+        "UNAUTHENTICATED": "Nobody is signed in, or what was presented is not good.",
+        "FORBIDDEN": "The caller may not do this.",
+        "INSUFFICIENT_FUNDS": "There is not enough cash or buying power.",
+        "RISK_LIMIT_EXCEEDED": "A pre-trade check failed.",
+        "TRADING_PAUSED": "Trading is paused, or open only for what makes positions smaller.",
+        "ORDER_NOT_OPEN": "The order has ended.",
+        "INSTRUMENT_NOT_TRADABLE": "The instrument can't be traded in this portfolio now.",
+        "OUTCOME_UNKNOWN": "It may have been done: ask again with the same key.",
+    },
+    domain.EventType: {
+        "ORDER_PLACED": "An order was accepted.",
+        "ORDER_EXECUTED": "A part or all of an order was filled.",
+        "ORDER_CANCELLED": "An order was cancelled.",
+        "ORDER_EXPIRED": "An order's time in force ended.",
+        "POSITION_OPENED": "A position was opened.",
+        "POSITION_CHANGED": "A position became larger or smaller.",
+        "POSITION_CLOSED": "A position was closed.",
+        "PORTFOLIO_CREATED": "A portfolio was made.",
+        "PORTFOLIO_UPDATED": "A portfolio's own data changed.",
+        "CASH_MOVED": "Cash was paid in or out.",
+        "USER_CREATED": "Someone registered.",
+        "USER_PROFILE_UPDATED": "A user's profile changed.",
+        "USER_PREFERENCES_UPDATED": "A user's preferences changed.",
+        "USER_PASSWORD_CHANGED": "A user changed their password.",
+        "USER_ROLE_CHANGED": "A user was given another role.",
+        "SESSION_STARTED": "A user signed in.",
+        "SESSION_ENDED": "A sign-in ended.",
+        "RISK_LIMIT_CHANGED": "A risk limit was set or removed.",
+        "TRADING_PAUSED": "Trading was paused or restricted.",
+        "TRADING_RESUMED": "Trading was opened again.",
+    },
+}
+
+
+def describe(words: type[StrEnum], values: dict[str, str]) -> None:
+    """Make an enum of the API of `words`; raises `ValueError` unless exactly its values are described."""
+    if set(values) != set(words.__members__):
+        raise ValueError(f"{words.__name__}: {set(values) ^ set(words.__members__)} described or not")
+    strawberry.enum(words, description=words.__doc__)
+    definition = words.__strawberry_definition__  # type: ignore[attr-defined]  # reason: strawberry.enum has just set it
+    for value in definition.values:
+        value.description = values[value.name]
+
+
+for _words, _values in DESCRIPTIONS.items():
+    describe(_words, _values)

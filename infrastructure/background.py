@@ -1,0 +1,47 @@
+"""Work that goes on beside the requests, and comes back when it fails."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 5.0
+
+logger = structlog.get_logger(__name__)
+
+
+class Background:
+    """A coroutine function kept running: when it raises, it is logged and started again after a growing pause."""
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self.name = name
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start it on the running loop."""
+        self._task = asyncio.create_task(self._forever(), name=self.name)
+
+    async def stop(self) -> None:
+        """Cancel it and wait until it has ended."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+
+    async def _forever(self) -> None:
+        pause_s = PAUSE_S_MIN
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._work()
+            except Exception:
+                logger.exception("background work failed", work=self.name, again_in_s=pause_s)
+            if loop.time() - began > PAUSE_S_MAX:
+                pause_s = PAUSE_S_MIN
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, PAUSE_S_MAX)

@@ -1,0 +1,136 @@
+"""The broker: what takes orders to a market and brings their executions back."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from infrastructure.background import Background
+from infrastructure.quotes import QuoteBoard
+from infrastructure.relay import Relay
+from models.enums import AggregateType, TimeInForce
+from models.events import EventFilter
+from models.facts import order_of
+from models.marketdata import Quote
+from models.matching import Touch, match
+from models.orders import Order
+
+NO_MATCH = "Immediate or cancel: nothing at its price"
+
+logger = structlog.get_logger(__name__)
+
+
+class Broker(Protocol):
+    """Takes working orders to a market."""
+
+    async def start(self) -> None:
+        """Begin with every order that is working."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop; working orders stay as they are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the broker is given at composition: the use cases that it reports to."""
+
+    working: Callable[[], Awaitable[list[Order]]]
+    execute: Callable[[UUID, int, Decimal, Decimal], Awaitable[Order | None]]
+    """Book an execution of the order as it was at that version; none if it has changed since."""
+    drop: Callable[[UUID, str], Awaitable[Order | None]]
+
+
+class PaperBroker:
+    """Fills orders against the market's quotes: at the touch, for no more than its size, by price and then by time.
+
+    It learns of orders from the log, so that it misses none and needs no memory of its own over a restart. Only the
+    process that `leads` matches; the others stand by.
+    """
+
+    def __init__(
+        self, relay: Relay, quotes: QuoteBoard, desk: Desk, leads: Callable[[], bool], now: Callable[[], datetime]
+    ) -> None:
+        self._relay, self._quotes, self._desk, self._leads, self._now = relay, quotes, desk, leads, now
+        self._orders: dict[str, dict[UUID, Order]] = defaultdict(dict)
+        self._touches: dict[str, Touch] = {}
+        self._one_at_a_time = asyncio.Lock()
+        self._task = Background("paper broker", self._follow)
+
+    async def start(self) -> None:
+        """Begin with every order that is working."""
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Stop; working orders stay as they are."""
+        await self._task.stop()
+
+    async def on_quotes(self, quotes: Sequence[Quote]) -> None:
+        """The market moved: the whole size is there again."""
+        async with self._one_at_a_time:
+            for quote in quotes:
+                self._touches[quote.symbol] = Touch.of(quote)
+                await self._match(quote.symbol)
+
+    async def _follow(self) -> None:
+        place = self._relay.position
+        async with self._one_at_a_time:
+            self._orders.clear()
+            for order in await self._desk.working():
+                self._orders[order.symbol][order.id] = order
+            for symbol in list(self._orders):
+                await self._match(symbol)
+        async for event in self._relay.follow(place, EventFilter(aggregate_type=AggregateType.ORDER)):
+            order = order_of(event)
+            async with self._one_at_a_time:
+                if self._take(order):
+                    await self._match(order.symbol)
+
+    def _take(self, order: Order) -> bool:
+        """Keep what is newest of an order; whether it is new to the market."""
+        known = self._orders[order.symbol].get(order.id)
+        if known is not None and known.version >= order.version:
+            return False
+        if order.working:
+            self._orders[order.symbol][order.id] = order
+            return known is None
+        self._orders[order.symbol].pop(order.id, None)
+        return False
+
+    async def _match(self, symbol: str) -> None:
+        orders, touch = self._orders[symbol], self._touch(symbol)
+        if not self._leads() or not orders:
+            return
+        if touch is not None:
+            for execution in match(orders.values(), touch):
+                order = execution.order
+                after = await self._desk.execute(order.id, order.version, execution.quantity, execution.price)
+                if after is not None:
+                    self._keep(after)
+                else:
+                    orders.pop(order.id, None)  # it changed meanwhile: the log brings it back as it is now
+        for order in [each for each in orders.values() if each.time_in_force is TimeInForce.IOC]:
+            await self._desk.drop(order.id, NO_MATCH)
+            orders.pop(order.id, None)
+
+    def _keep(self, order: Order) -> None:
+        if order.working:
+            self._orders[order.symbol][order.id] = order
+        else:
+            self._orders[order.symbol].pop(order.id, None)
+
+    def _touch(self, symbol: str) -> Touch | None:
+        """What is left at the touch; none while there is no fresh quote."""
+        touch, quote = self._touches.get(symbol), self._quotes.get(symbol)
+        if touch is None and quote is not None:
+            touch = self._touches[symbol] = Touch.of(quote)
+        if touch is None or self._quotes.stale(touch.quote, self._now()):
+            return None
+        return touch

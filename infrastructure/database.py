@@ -1,0 +1,184 @@
+"""The database: one engine that writes, one that only reads, and the one transaction of a command."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Executable, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from infrastructure import log
+from infrastructure.settings import Settings
+from models.events import Event
+
+
+class OutcomeUnknown(Exception):  # noqa: N818 - reason: the name says what is known
+    """The connection was lost while committing: it may have happened. Ask again with the same key."""
+
+
+class DatabaseUnavailable(Exception):  # noqa: N818 - reason: likewise
+    """The database can't be reached, or did not answer in time; nothing was written."""
+
+
+class Transaction:
+    """One command's transaction. `position` is the log's position once it has been committed."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.events: list[Event] = []
+        self.position = 0
+
+    async def execute(
+        self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> sqlalchemy.CursorResult[Any]:
+        """Run a statement in it."""
+        return await self.connection.execute(statement, values)
+
+    def record(self, *events: Event) -> None:
+        """Events that are appended to the log as the last thing before COMMIT."""
+        self.events.extend(events)
+
+
+class Database:
+    """Both engines of one database. On SQLite writers queue here, as there can be only one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.url
+        self.dialect = make_url(self.url).get_backend_name()
+        self.writer, self.reader = (_sqlite if self.dialect == "sqlite" else _postgresql)(settings)
+        self._queue: contextlib.AbstractAsyncContextManager[Any] = (
+            asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
+        )
+        self.listeners: list[Callable[[int], None]] = []
+        """Called with the log's position after each commit that appended to it."""
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        """A transaction that commits at the end of the block and rolls back if the block raises.
+
+        Raises `OutcomeUnknown` or `DatabaseUnavailable` when the connection fails.
+        """
+        async with self._queue:
+            with _translated():
+                connection = await self.writer.connect()
+            try:
+                transaction = Transaction(connection)
+                with _translated():
+                    await connection.begin()
+                    yield transaction
+                    if transaction.events:
+                        transaction.position = await log.append(connection, transaction.events)
+                await _commit(connection)
+            finally:
+                await asyncio.shield(connection.close())
+        if transaction.position:
+            for listener in self.listeners:
+                listener(transaction.position)
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; each statement sees what is committed when it starts."""
+        with _translated():
+            async with self.reader.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.reader.dispose()
+        await self.writer.dispose()
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    try:
+        await connection.commit()
+    except DBAPIError as error:
+        if _lost(error):
+            raise OutcomeUnknown("the database did not confirm the commit") from error
+        raise
+
+
+@contextlib.contextmanager
+def _translated() -> Any:
+    try:
+        yield
+    except DBAPIError as error:
+        if _lost(error):
+            raise DatabaseUnavailable("the database can't be reached") from error
+        raise
+    except (OSError, TimeoutError, sqlalchemy.exc.TimeoutError) as error:
+        raise DatabaseUnavailable("the database can't be reached") from error
+
+
+def _lost(error: DBAPIError) -> bool:
+    """Whether the connection failed, not the statement: asyncpg's errors of a lost connection have no SQLSTATE."""
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        # 08: connection, 53: resources, 57: shut down or cancelled by a timeout, 55P03: lock timeout
+        return state[:2] in {"08", "53", "57"} or state == "55P03"
+    return isinstance(error, OperationalError | InterfaceError)
+
+
+def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
+    path = make_url(settings.url).database
+    writer = create_async_engine(settings.url, pool_size=1, max_overflow=0, connect_args={"isolation_level": None})
+    reader = create_async_engine(
+        f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true",
+        pool_size=settings.reader_pool,
+        max_overflow=0,
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
+    )
+
+    @event.listens_for(writer.sync_engine, "connect")
+    def prepare_writer(connection: Any, _record: Any) -> None:
+        _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
+
+    @event.listens_for(writer.sync_engine, "begin")
+    def begin_immediate(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(reader.sync_engine, "connect")
+    def prepare_reader(connection: Any, _record: Any) -> None:
+        _pragmas(connection, "query_only=ON", "busy_timeout=5000", "mmap_size=268435456")
+
+    return writer, reader
+
+
+def _pragmas(connection: Any, *pragmas: str) -> None:
+    cursor = connection.cursor()
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
+    server = {
+        "application_name": "tradegraph",
+        "jit": "off",
+        "timezone": "UTC",
+        "statement_timeout": str(settings.statement_timeout_ms),
+        "lock_timeout": str(settings.lock_timeout_ms),
+        "idle_in_transaction_session_timeout": str(2 * settings.statement_timeout_ms),
+    }
+    arguments = {"timeout": 5, "command_timeout": settings.statement_timeout_ms / 1000 + 1, "server_settings": server}
+
+    def engine(size: int, **more: Any) -> AsyncEngine:
+        return create_async_engine(
+            settings.url,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args=arguments,
+            **more,
+        )
+
+    return engine(settings.writer_pool), engine(
+        settings.reader_pool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+    )

@@ -1,0 +1,166 @@
+"""Where quotes come from, and the one process that keeps them for all."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+from sqlalchemy import select
+
+# SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from infrastructure.background import Background
+from infrastructure.database import Database, DatabaseUnavailable, OutcomeUnknown
+from infrastructure.leases import Lease
+from infrastructure.rows import columns, table, values
+from infrastructure.services import Services
+from models.catalogue import Listing
+from models.marketdata import Quote, QuoteRow
+from models.simulation import quote_at
+
+QUOTES = table(QuoteRow)
+LEASE = "feed"
+KEEP_S = 1.0
+"""The least time between two writes of the quotes table, and between two looks at it."""
+
+Listener = Callable[[list[Quote]], Awaitable[None]]
+
+_FAILURES = (DatabaseUnavailable, OutcomeUnknown, SQLAlchemyError)
+
+logger = structlog.get_logger(__name__)
+
+
+class Feed(Protocol):
+    """A source of quotes. Every symbol that it quotes is in the catalogue."""
+
+    def quotes(self, now: datetime) -> list[Quote]:
+        """The latest quotes at `now`, at most one a symbol. Called in a thread, so that it may compute or block."""
+        ...
+
+
+class SimulatedFeed:
+    """The simulated market of these listings: the same seed has the same quotes at the same moment."""
+
+    def __init__(self, seed: int, listings: Sequence[Listing]) -> None:
+        self._seed = seed
+        self._listings = tuple(listings)
+
+    def quotes(self, now: datetime) -> list[Quote]:
+        """One quote for each listing; takes a fifth of a second the first time, some milliseconds later."""
+        return [Quote(**values(quote_at(self._seed, listing, now))) for listing in self._listings]
+
+
+class FeedRunner:
+    """Keeps the process's board of quotes, and the table of all processes while this one holds the lease.
+
+    `listeners` are told, after the table was written, of the quotes that were new to it: each quote once in all
+    processes. The next write waits for them, so that what takes long belongs in a task of their own.
+    """
+
+    def __init__(self, services: Services, feed: Feed) -> None:
+        self.listeners: list[Listener] = []
+        self._feed = feed
+        self._clock, self._database, self._board = services.clock, services.database, services.quotes
+        settings = services.settings
+        self._interval_s = settings.feed_interval_ms / 1000
+        self._lease = Lease(self._database, LEASE, str(services.ids.new()), settings.lease_s, self._clock)
+        self._held = False
+        self._kept_at: datetime | None = None
+        # Two, so that quotes in memory go on while the database or a listener takes its time.
+        self._tasks = [Background("feed", self._quoting), Background("quotes table", self._keeping)]
+
+    @property
+    def holding(self) -> bool:
+        """Whether this process is the one that keeps the quotes."""
+        return self._held
+
+    async def start(self) -> None:
+        """Make a first round, so that there are quotes when it returns, and go on in the background."""
+        await self.tick(self._clock.now())
+        for task in self._tasks:
+            task.start()
+
+    async def stop(self) -> None:
+        """Stop, and leave the lease to the next process."""
+        for task in self._tasks:
+            await task.stop()
+        self._held = False
+        try:
+            await self._lease.release()
+        except _FAILURES as error:
+            logger.warning("the feed's lease was not released: it runs out by itself", error=str(error))
+
+    async def tick(self, now: datetime) -> None:
+        """One round: what both background tasks do, once. A database that fails is logged, and does not raise."""
+        await self._quote(now)
+        await self._keep(now)
+
+    async def _quoting(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            await self._quote(self._clock.now())
+
+    async def _keeping(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_S)
+            await self._keep(self._clock.now())
+
+    async def _quote(self, now: datetime) -> None:
+        if self._held:
+            self._board.put(await asyncio.to_thread(self._feed.quotes, now))
+
+    async def _keep(self, now: datetime) -> None:
+        try:
+            held_before, self._held = self._held, await self._lease.hold()
+            if not self._held:
+                self._board.put(await stored_quotes(self._database))
+                return
+            if not held_before:
+                await self._quote(now)
+            if self._kept_at is not None and now - self._kept_at < timedelta(seconds=KEEP_S):
+                return
+            kept = await store_quotes(self._database, self._board.all())
+        except _FAILURES as error:
+            # Who had the lease goes on quoting in memory: nothing that decides money looks there.
+            logger.warning("the quotes were not kept, trying again", error=str(error), again_in_s=KEEP_S)
+            return
+        self._kept_at = now
+        await self._tell(kept)
+
+    async def _tell(self, quotes: list[Quote]) -> None:
+        if not quotes:
+            return
+        # What one listener can't do is its own affair: the others and the feed go on.
+        told = await asyncio.gather(*(listener(quotes) for listener in self.listeners), return_exceptions=True)
+        for error in told:
+            if error is not None:
+                logger.error("a listener of the feed failed", exc_info=error)
+
+
+async def stored_quotes(database: Database) -> list[Quote]:
+    """Every quote of the table."""
+    async with database.read() as connection:
+        return [Quote(*row) for row in await connection.execute(select(*columns(QuoteRow, Quote)))]
+
+
+async def store_quotes(database: Database, quotes: Sequence[Quote]) -> list[Quote]:
+    """Write the quotes that are newer than the table's in one statement, and answer with those: time never goes back.
+
+    Raises what `Database.write` raises, and `sqlalchemy.exc.IntegrityError` for a symbol outside the catalogue.
+    """
+    if not quotes:
+        return []
+    row = insert(QUOTES)
+    newer = row.on_conflict_do_update(
+        index_elements=[QUOTES.c.symbol],
+        set_={column.name: row.excluded[column.name] for column in QUOTES.c if not column.primary_key},
+        where=QUOTES.c.as_of < row.excluded.as_of,
+    ).returning(QUOTES.c.symbol)
+    # In one order, so that two writers wait for each other's rows and never in a circle.
+    ordered = [values(quote) for quote in sorted(quotes, key=lambda quote: quote.symbol)]
+    async with database.write() as transaction:
+        written = set((await transaction.execute(newer, ordered)).scalars())
+    return [quote for quote in quotes if quote.symbol in written]

@@ -1,0 +1,152 @@
+"""The event log: appended to in the transaction that makes the facts, gapless, in commit order, hash-chained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, bindparam, insert, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.events import Event, EventFilter, EventRow, LogHeadRow, RecordedEvent, chained
+
+EVENTS = EventRow.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
+HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]  # reason: likewise
+COLUMNS = [EVENTS.c[name] for name in RecordedEvent.__dataclass_fields__]
+
+# The head row's lock is held from here to COMMIT, and nothing comes between: that makes the order of numbers the
+# order of commits. Everything is in one statement because each round trip under that lock is paid by every writer.
+# The row is locked and read first, and the UPDATE takes its values from that read. Hashes folded inside the UPDATE would
+# be wrong now and then: after a wait PostgreSQL computes a SET list again on the row's new version, but a recursive
+# subquery in it is not started afresh.
+_APPEND = """
+WITH RECURSIVE head AS (
+    SELECT seq, hash FROM log_head WHERE id = 1 FOR NO KEY UPDATE
+), chain(i, link) AS (
+    SELECT 0, hash FROM head
+    UNION ALL SELECT i + 1, sha256(link || ($12::bytea[])[i + 1]) FROM chain WHERE i < $1::int
+), moved AS (
+    UPDATE log_head SET seq = head.seq + $1, previous_hash = head.hash, hash = chain.link
+    FROM head, chain WHERE log_head.id = 1 AND chain.i = $1::int
+), appended AS (
+    INSERT INTO events (seq, type, schema_version, aggregate_type, aggregate_id, version, owner_id, portfolio_id,
+                        actor_id, occurred_at, payload, hash)
+    SELECT head.seq + chain.i, type, schema_version, aggregate_type, aggregate_id, version, owner_id, portfolio_id,
+           actor_id, occurred_at, payload, chain.link
+    FROM head, unnest($2::text[], $3::int[], $4::text[], $5::uuid[], $6::int[], $7::uuid[], $8::uuid[], $9::uuid[],
+                $10::timestamptz[], $11::text[])
+         WITH ORDINALITY AS given(type, schema_version, aggregate_type, aggregate_id, version, owner_id, portfolio_id,
+                                  actor_id, occurred_at, payload, i)
+    JOIN chain ON chain.i = given.i
+) SELECT seq + $1 FROM head
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log stands: its epoch, the last event's number and hash."""
+
+    epoch: str
+    seq: int
+    hash: bytes
+
+
+async def head(connection: AsyncConnection) -> Head:
+    """Where the log stands."""
+    row = (await connection.execute(select(HEAD.c.epoch, HEAD.c.seq, HEAD.c.hash))).one()
+    return Head(row.epoch, row.seq, row.hash)
+
+
+async def append(connection: AsyncConnection, events: Sequence[Event]) -> int:
+    """Append the events of one transaction and return the last one's number; only COMMIT may follow.
+
+    Raises `sqlalchemy.exc.IntegrityError` if an aggregate already has an event of that version.
+    """
+    if connection.dialect.name == "postgresql":
+        result = await connection.exec_driver_sql(_APPEND, _arrays(events))
+        return int(result.scalar_one())
+    return await _append_in_turn(connection, events)
+
+
+def _arrays(events: Sequence[Event]) -> tuple[Any, ...]:
+    return (
+        len(events),
+        [event.type.value for event in events],
+        [event.schema_version for event in events],
+        [event.aggregate_type.value for event in events],
+        [event.aggregate_id for event in events],
+        [event.version for event in events],
+        [event.owner_id for event in events],
+        [event.portfolio_id for event in events],
+        [event.actor_id for event in events],
+        [event.occurred_at for event in events],
+        [event.payload.decode() for event in events],
+        [event.digest for event in events],
+    )
+
+
+async def _append_in_turn(connection: AsyncConnection, events: Sequence[Event]) -> int:
+    # SQLite: the writer's transaction is the only one, so that the steps can be taken one by one.
+    before = await head(connection)
+    link, rows = before.hash, []
+    for seq, event in enumerate(events, before.seq + 1):
+        link = chained(link, event.digest)
+        rows.append({name: getattr(event, name, None) for name in RecordedEvent.__dataclass_fields__})
+        rows[-1] |= {"seq": seq, "payload": event.payload.decode(), "hash": link}
+    await connection.execute(insert(EVENTS), rows)
+    await connection.execute(update(HEAD).values(seq=rows[-1]["seq"], hash=link, previous_hash=before.hash))
+    return before.seq + len(rows)
+
+
+async def ensure_head(connection: AsyncConnection, epoch: str) -> None:
+    """Begin an empty log, unless there is one."""
+    await connection.execute(
+        text(
+            "INSERT INTO log_head (id, epoch, seq, hash, previous_hash) "
+            "VALUES (1, :epoch, 0, :genesis, :genesis) ON CONFLICT DO NOTHING"
+        ),
+        {"epoch": epoch, "genesis": bytes(32)},
+    )
+
+
+def conditions(chosen: EventFilter) -> list[ColumnElement[bool]]:
+    """The filter as SQL; `EventFilter.matches` is its twin in memory."""
+    found: list[ColumnElement[bool]] = []
+    if chosen.visible_to is not None:
+        found.append(or_(EVENTS.c.owner_id == chosen.visible_to, EVENTS.c.owner_id.is_(None)))
+    for column, value in (
+        (EVENTS.c.owner_id, chosen.owner_id),
+        (EVENTS.c.aggregate_type, chosen.aggregate_type),
+        (EVENTS.c.aggregate_id, chosen.aggregate_id),
+        (EVENTS.c.portfolio_id, chosen.portfolio_id),
+    ):
+        if value is not None:
+            found.append(column == value)
+    if chosen.types is not None:
+        found.append(EVENTS.c.type.in_(sorted(chosen.types)))
+    if chosen.version_max is not None:
+        found.append(EVENTS.c.version <= chosen.version_max)
+    if chosen.since is not None:
+        found.append(EVENTS.c.occurred_at >= chosen.since)
+    if chosen.until is not None:
+        found.append(EVENTS.c.occurred_at <= chosen.until)
+    return found
+
+
+def after(chosen: EventFilter, limit: int) -> Select[Any]:
+    """The next events behind `:seq`, oldest first."""
+    return (
+        select(*COLUMNS).where(EVENTS.c.seq > bindparam("seq"), *conditions(chosen)).order_by(EVENTS.c.seq).limit(limit)
+    )
+
+
+async def read_after(connection: AsyncConnection, seq: int, chosen: EventFilter, limit: int) -> list[RecordedEvent]:
+    """The next `limit` events of the filter with a number above `seq`, oldest first."""
+    rows = await connection.execute(after(chosen, limit), {"seq": seq})
+    return [RecordedEvent(*row) for row in rows]
+
+
+async def last_matching(connection: AsyncConnection, seq: int, chosen: EventFilter) -> int | None:
+    """The number of the filter's last event up to and including `seq`; none if there is none."""
+    matching = select(EVENTS.c.seq).where(EVENTS.c.seq <= seq, *conditions(chosen))
+    found: int | None = (await connection.execute(matching.order_by(EVENTS.c.seq.desc()).limit(1))).scalar_one_or_none()
+    return found

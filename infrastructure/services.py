@@ -1,0 +1,28 @@
+"""What a process has: made once by the composition root, handed to everything."""
+
+from dataclasses import dataclass
+
+from infrastructure.clock import Clock
+from infrastructure.database import Database
+from infrastructure.ids import Ids
+from infrastructure.passwords import Passwords
+from infrastructure.quotes import QuoteBoard
+from infrastructure.relay import Relay
+from infrastructure.settings import Settings
+from infrastructure.throttle import Throttle
+from infrastructure.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Services:
+    """The outer world as use cases see it."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    database: Database
+    relay: Relay
+    quotes: QuoteBoard
+    passwords: Passwords
+    tokens: Tokens
+    throttle: Throttle

@@ -1,0 +1,182 @@
+"""The words of the field that tables, events and the API share."""
+
+from enum import StrEnum
+
+
+class AssetClass(StrEnum):
+    """What kind of thing an instrument is."""
+
+    EQUITY = "EQUITY"
+    ETF = "ETF"
+    CRYPTO = "CRYPTO"
+    FX = "FX"
+    FUTURE = "FUTURE"
+    BOND = "BOND"
+
+
+class OrderSide(StrEnum):
+    """Which way an order trades."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    """How an order names its price."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+
+
+class TimeInForce(StrEnum):
+    """How long an order works."""
+
+    DAY = "DAY"
+    GTC = "GTC"
+    IOC = "IOC"
+
+
+class OrderStatus(StrEnum):
+    """Where an order is in its life (`models.lifecycle` has the table)."""
+
+    PENDING = "PENDING"
+    OPEN = "OPEN"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+class PositionSide(StrEnum):
+    """Whether a position gains when the price rises or when it falls."""
+
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+class TransactionKind(StrEnum):
+    """Why cash moved."""
+
+    DEPOSIT = "DEPOSIT"
+    WITHDRAWAL = "WITHDRAWAL"
+    TRADE = "TRADE"
+    COMMISSION = "COMMISSION"
+    DIVIDEND = "DIVIDEND"
+    FEE = "FEE"
+
+
+class Role(StrEnum):
+    """What a user may do beyond their own portfolios."""
+
+    TRADER = "TRADER"
+    ANALYST = "ANALYST"
+    ADMIN = "ADMIN"
+
+
+class RiskTolerance(StrEnum):
+    """How much loss a user says they can bear."""
+
+    CONSERVATIVE = "CONSERVATIVE"
+    MODERATE = "MODERATE"
+    AGGRESSIVE = "AGGRESSIVE"
+
+
+class InvestmentGoal(StrEnum):
+    """What a user says they invest for."""
+
+    CAPITAL_PRESERVATION = "CAPITAL_PRESERVATION"
+    INCOME = "INCOME"
+    BALANCED_GROWTH = "BALANCED_GROWTH"
+    GROWTH = "GROWTH"
+    SPECULATION = "SPECULATION"
+
+
+class TradingState(StrEnum):
+    """What trading is let through; the stricter of portfolio and market holds."""
+
+    ACTIVE = "ACTIVE"
+    REDUCE_ONLY = "REDUCE_ONLY"
+    PAUSED = "PAUSED"
+
+
+class Severity(StrEnum):
+    """How much it matters."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
+class RiskLimitKind(StrEnum):
+    """A limit that a portfolio can have."""
+
+    MAX_ORDER_NOTIONAL = "MAX_ORDER_NOTIONAL"
+    MAX_POSITION_NOTIONAL = "MAX_POSITION_NOTIONAL"
+    MAX_CONCENTRATION = "MAX_CONCENTRATION"
+    MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
+
+
+class RiskCheckKind(StrEnum):
+    """A named pre-trade check."""
+
+    BUYING_POWER = "BUYING_POWER"
+    TRADING_STATE = "TRADING_STATE"
+    REDUCE_ONLY = "REDUCE_ONLY"
+    SHORT_SELLING = "SHORT_SELLING"
+    MAX_ORDER_NOTIONAL = "MAX_ORDER_NOTIONAL"
+    MAX_POSITION_NOTIONAL = "MAX_POSITION_NOTIONAL"
+    MAX_CONCENTRATION = "MAX_CONCENTRATION"
+    MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
+
+
+class ErrorCode(StrEnum):
+    """Why something was refused."""
+
+    INVALID_INPUT = "INVALID_INPUT"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
+    RISK_LIMIT_EXCEEDED = "RISK_LIMIT_EXCEEDED"
+    TRADING_PAUSED = "TRADING_PAUSED"
+    ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
+    INSTRUMENT_NOT_TRADABLE = "INSTRUMENT_NOT_TRADABLE"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+
+
+class EventType(StrEnum):
+    """What can have happened."""
+
+    ORDER_PLACED = "ORDER_PLACED"
+    ORDER_EXECUTED = "ORDER_EXECUTED"
+    ORDER_CANCELLED = "ORDER_CANCELLED"
+    ORDER_EXPIRED = "ORDER_EXPIRED"
+    POSITION_OPENED = "POSITION_OPENED"
+    POSITION_CHANGED = "POSITION_CHANGED"
+    POSITION_CLOSED = "POSITION_CLOSED"
+    PORTFOLIO_CREATED = "PORTFOLIO_CREATED"
+    PORTFOLIO_UPDATED = "PORTFOLIO_UPDATED"
+    CASH_MOVED = "CASH_MOVED"
+    USER_CREATED = "USER_CREATED"
+    USER_PROFILE_UPDATED = "USER_PROFILE_UPDATED"
+    USER_PREFERENCES_UPDATED = "USER_PREFERENCES_UPDATED"
+    USER_PASSWORD_CHANGED = "USER_PASSWORD_CHANGED"  # noqa: S105 - reason: the name of an event, not a password
+    USER_ROLE_CHANGED = "USER_ROLE_CHANGED"
+    SESSION_STARTED = "SESSION_STARTED"
+    SESSION_ENDED = "SESSION_ENDED"
+    RISK_LIMIT_CHANGED = "RISK_LIMIT_CHANGED"
+    TRADING_PAUSED = "TRADING_PAUSED"
+    TRADING_RESUMED = "TRADING_RESUMED"
+
+
+class AggregateType(StrEnum):
+    """Whose story an event belongs to; versions count within one aggregate."""
+
+    USER = "User"
+    SESSION = "Session"
+    PORTFOLIO = "Portfolio"
+    ORDER = "Order"
+    POSITION = "Position"
+    MARKET = "Market"

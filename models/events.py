@@ -1,0 +1,163 @@
+"""Events: facts that happened, written in the transaction that made them so."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from models.columns import Moment, Word
+from models.enums import AggregateType, EventType
+from models.payloads import Json, canonical, moment_text, written
+
+GENESIS = bytes(32)
+"""What the first event's hash is chained to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact to be recorded.
+
+    `owner_id` is whose it is to see (none: everybody's), `actor_id` who did it (none: the system).
+    """
+
+    type: EventType
+    aggregate_type: AggregateType
+    aggregate_id: UUID
+    version: int
+    owner_id: UUID | None
+    portfolio_id: UUID | None
+    actor_id: UUID | None
+    occurred_at: datetime
+    payload: bytes
+    schema_version: int = 1
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over everything but its place in the log."""
+        head = canonical(
+            {
+                "type": self.type.value,
+                "schemaVersion": self.schema_version,
+                "aggregateType": self.aggregate_type.value,
+                "aggregateId": str(self.aggregate_id),
+                "version": self.version,
+                "ownerId": None if self.owner_id is None else str(self.owner_id),
+                "portfolioId": None if self.portfolio_id is None else str(self.portfolio_id),
+                "actorId": None if self.actor_id is None else str(self.actor_id),
+                "occurredAt": moment_text(self.occurred_at),
+            }
+        )
+        return hashlib.sha256(hashlib.sha256(head).digest() + hashlib.sha256(self.payload).digest()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """A fact in the log. `seq` is its place in the one global order, which has no gaps and is the order of commits."""
+
+    seq: int
+    type: EventType
+    schema_version: int
+    aggregate_type: AggregateType
+    aggregate_id: UUID
+    version: int
+    owner_id: UUID | None
+    portfolio_id: UUID | None
+    actor_id: UUID | None
+    occurred_at: datetime
+    payload: str
+    hash: bytes
+
+    @property
+    def data(self) -> Json:
+        """The payload, parsed."""
+        parsed: Json = orjson.loads(self.payload)
+        return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events: every field that is given has to match.
+
+    `visible_to`: those of that user and those that are everybody's; `owner_id`: those of that user only.
+    """
+
+    types: frozenset[EventType] | None = None
+    aggregate_type: AggregateType | None = None
+    aggregate_id: UUID | None = None
+    version_max: int | None = None
+    portfolio_id: UUID | None = None
+    owner_id: UUID | None = None
+    visible_to: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def matches(self, event: RecordedEvent) -> bool:
+        """Whether the event is one of these."""
+        return (
+            (self.types is None or event.type in self.types)
+            and (self.aggregate_type is None or event.aggregate_type == self.aggregate_type)
+            and (self.aggregate_id is None or event.aggregate_id == self.aggregate_id)
+            and (self.version_max is None or event.version <= self.version_max)
+            and (self.portfolio_id is None or event.portfolio_id == self.portfolio_id)
+            and (self.owner_id is None or event.owner_id == self.owner_id)
+            and (self.visible_to is None or event.owner_id in (None, self.visible_to))
+            and (self.since is None or event.occurred_at >= self.since)
+            and (self.until is None or event.occurred_at <= self.until)
+        )
+
+
+def chained(previous: bytes, digest: bytes) -> bytes:
+    """The hash of an event: of the hash before it and its own digest."""
+    return hashlib.sha256(previous + digest).digest()
+
+
+def payload(**values: Any) -> bytes:
+    """Canonical bytes of a payload with these values."""
+    return canonical(written(values))
+
+
+class EventRow(SQLModel, table=True):
+    """The stored log; only ever appended to, by `infrastructure.log`."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("aggregate_type", "aggregate_id", "version", name="one_event_for_each_version"),
+        Index("events_by_owner", "owner_id", "seq"),
+        Index("events_by_portfolio", "portfolio_id", "seq"),
+        Index("events_by_type", "type", "seq"),
+        Index("events_by_time", "occurred_at", "seq"),
+    )
+
+    seq: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    type: EventType = Field(sa_type=Word(EventType))
+    schema_version: int
+    aggregate_type: AggregateType = Field(sa_type=Word(AggregateType))
+    aggregate_id: UUID
+    version: int
+    owner_id: UUID | None = None
+    portfolio_id: UUID | None = None
+    actor_id: UUID | None = None
+    occurred_at: datetime = Field(sa_type=Moment)
+    payload: str
+    hash: bytes = Field(sa_type=LargeBinary)
+
+
+class LogHeadRow(SQLModel, table=True):
+    """Where the log stands: the one row that gives out sequence numbers and holds the end of the hash chain.
+
+    `previous_hash` is the chain's end before the last append; `epoch` names this log, so that a cursor of another
+    one (a restored copy) is told apart.
+    """
+
+    __tablename__ = "log_head"
+
+    id: int = Field(primary_key=True)
+    epoch: str
+    seq: int = Field(sa_type=BigInteger)
+    hash: bytes = Field(sa_type=LargeBinary)
+    previous_hash: bytes = Field(sa_type=LargeBinary)

@@ -1,0 +1,130 @@
+"""The events of the domain: for each kind of change, what it records and whose it is to see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from models.enums import AggregateType, EventType
+from models.events import Event, RecordedEvent, payload
+from models.orders import Fill, Order
+from models.payloads import read
+from models.portfolios import Portfolio, TradingStatus, Transaction
+from models.positions import Position
+from models.risk import RiskLimit
+from models.valuation import PositionMark
+
+MARKET_ID = UUID(int=0)
+"""The aggregate that stands for everybody's trading."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAsOf(Order):
+    """An order as it was after one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionAsOf(Position):
+    """A position as it was after one event, with what it was worth then."""
+
+    mark: PositionMark
+
+
+def of_order(kind: EventType, order: Order, actor_id: UUID | None, fill: Fill | None = None) -> Event:
+    """Something happened to an order; its time is the order's `updated_at`."""
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.ORDER,
+        aggregate_id=order.id,
+        version=order.version,
+        owner_id=order.owner_id,
+        portfolio_id=order.portfolio_id,
+        actor_id=actor_id,
+        occurred_at=order.updated_at,
+        payload=payload(order=order, fill=fill),
+    )
+
+
+def of_position(position: Position, mark: PositionMark, fill: Fill) -> Event:
+    """A fill opened, changed or closed a position."""
+    kind = EventType.POSITION_CHANGED
+    if position.version == 1:
+        kind = EventType.POSITION_OPENED
+    elif position.closed_at is not None:
+        kind = EventType.POSITION_CLOSED
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.POSITION,
+        aggregate_id=position.id,
+        version=position.version,
+        owner_id=position.owner_id,
+        portfolio_id=position.portfolio_id,
+        actor_id=None,
+        occurred_at=position.updated_at,
+        payload=payload(position=position, mark=mark, fill=fill),
+    )
+
+
+def of_portfolio(kind: EventType, portfolio: Portfolio, actor_id: UUID | None, now: datetime) -> Event:
+    """A portfolio was made, renamed, paused or resumed; `version` has grown already."""
+    return _portfolio_event(kind, portfolio, actor_id, now, payload(portfolio=portfolio))
+
+
+def of_cash(portfolio: Portfolio, booked: Sequence[Transaction], actor_id: UUID | None, now: datetime) -> Event:
+    """Cash moved: the ledger rows of one command, and the portfolio after them."""
+    return _portfolio_event(
+        EventType.CASH_MOVED, portfolio, actor_id, now, payload(portfolio=portfolio, transactions=list(booked))
+    )
+
+
+def of_limit(portfolio: Portfolio, limit: RiskLimit, actor_id: UUID, now: datetime, *, removed: bool) -> Event:
+    """A risk limit was set or removed."""
+    return _portfolio_event(
+        EventType.RISK_LIMIT_CHANGED, portfolio, actor_id, now, payload(riskLimit=limit, removed=removed)
+    )
+
+
+def of_market(kind: EventType, status: TradingStatus, version: int, actor_id: UUID | None, now: datetime) -> Event:
+    """Everybody's trading was paused or resumed; everybody may see it."""
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.MARKET,
+        aggregate_id=MARKET_ID,
+        version=version,
+        owner_id=None,
+        portfolio_id=None,
+        actor_id=actor_id,
+        occurred_at=now,
+        payload=payload(tradingStatus=status),
+    )
+
+
+def order_of(event: RecordedEvent) -> OrderAsOf:
+    """The order as it was after an order's event."""
+    return read(OrderAsOf, event.data["order"])
+
+
+def position_of(event: RecordedEvent) -> PositionAsOf:
+    """The position as it was after a position's event."""
+    data = event.data
+    return read(PositionAsOf, {**data["position"], "mark": data["mark"]})
+
+
+def fill_of(event: RecordedEvent) -> Fill | None:
+    """The fill that caused the event, if one did."""
+    fill = event.data.get("fill")
+    return None if fill is None else read(Fill, fill)
+
+
+def _portfolio_event(kind: EventType, portfolio: Portfolio, actor_id: UUID | None, now: datetime, data: bytes) -> Event:
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.PORTFOLIO,
+        aggregate_id=portfolio.id,
+        version=portfolio.version,
+        owner_id=portfolio.owner_id,
+        portfolio_id=portfolio.id,
+        actor_id=actor_id,
+        occurred_at=now,
+        payload=data,
+    )

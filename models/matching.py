@@ -1,0 +1,70 @@
+"""Matching orders against a quote: what the paper broker fills, and at what price."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from models.enums import OrderSide, OrderType
+from models.marketdata import Quote
+from models.money import ZERO
+from models.orders import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """So much of an order, at that price."""
+
+    order: Order
+    quantity: Decimal
+    price: Decimal
+
+
+@dataclass(slots=True)
+class Touch:
+    """A quote, and what is left of the size at its bid and ask."""
+
+    quote: Quote
+    bid_left: Decimal
+    ask_left: Decimal
+
+    @classmethod
+    def of(cls, quote: Quote) -> "Touch":
+        """The whole size of a fresh quote."""
+        return cls(quote, quote.bid_size, quote.ask_size)
+
+
+def priority(order: Order) -> tuple[Decimal, object, object]:
+    """What goes first: market orders, then the better price, then the earlier order."""
+    if order.limit_price is None:
+        rank = Decimal("-Infinity")
+    else:
+        rank = -order.limit_price if order.side is OrderSide.BUY else order.limit_price
+    return rank, order.placed_at, order.id
+
+
+def match(orders: Iterable[Order], touch: Touch) -> list[Execution]:
+    """Fill working orders of one instrument at the touch, by priority, until its size is used up.
+
+    `touch` keeps count of what is left of it.
+    """
+    executions: list[Execution] = []
+    for order in sorted(orders, key=priority):
+        if not order.working or not _crosses(order, touch.quote):
+            continue
+        if order.side is OrderSide.BUY:
+            quantity = min(order.remaining_quantity, touch.ask_left)
+            touch.ask_left -= quantity
+            price = touch.quote.ask
+        else:
+            quantity = min(order.remaining_quantity, touch.bid_left)
+            touch.bid_left -= quantity
+            price = touch.quote.bid
+        if quantity > ZERO:
+            executions.append(Execution(order, quantity, price))
+    return executions
+
+
+def _crosses(order: Order, quote: Quote) -> bool:
+    if order.type is OrderType.MARKET or order.limit_price is None:
+        return True
+    return order.limit_price >= quote.ask if order.side is OrderSide.BUY else order.limit_price <= quote.bid

@@ -1,0 +1,29 @@
+from models.enums import ErrorCode
+from models.errors import Fault, Refused
+from models.people import normal_email
+from resolvers.accounts.commands.sessions import SignedIn, start_session
+from resolvers.accounts.commands.users import USERS, account_by, locked_account
+from resolvers.context import Context
+
+EMAIL_LENGTH_MAX = 254
+WRONG = Fault(ErrorCode.UNAUTHENTICATED, "Email or password is wrong.", ("input",))
+
+
+async def login(ctx: Context, email: str, password: str) -> SignedIn:
+    """Sign in.
+
+    Raises `Refused`, the same for an unknown email and a wrong password, after the same work; `Throttled`.
+    """
+    services = ctx.services
+    address = normal_email(email) or email.strip().lower()[:EMAIL_LENGTH_MAX]
+    await services.throttle.login(address, ctx.address)
+    # What is no address is nobody's, and may hold what a database does not take.
+    known = await account_by(services.database, USERS.c.email == address) if normal_email(address) else None
+    if not await services.passwords.verify(known.password_hash if known else None, password) or known is None:
+        raise Refused(WRONG)
+    async with services.database.write() as tx:
+        account = await locked_account(tx, USERS.c.id == known.user.id)
+        # The password may have been changed since it was checked; then its sessions have ended, and so does this one.
+        if account is None or account.password_hash != known.password_hash:
+            raise Refused(WRONG)
+        return await start_session(tx, services, account.user, ctx.now)

@@ -1,0 +1,20 @@
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select, true
+
+from infrastructure.rows import columns, table
+from models.accounts import User, UserRow
+from resolvers.context import Context
+
+USERS = table(UserRow)
+
+
+async def users_by_id(ctx: Context, ids: Sequence[UUID]) -> list[User | None]:
+    """The users with these ids that the caller may see (themselves; an ADMIN: everybody), None for the others."""
+    viewer = ctx.signed_in()
+    mine = true() if viewer.is_admin else USERS.c.id == viewer.user.id
+    async with ctx.services.database.read() as connection:
+        rows = await connection.execute(select(*columns(UserRow, User)).where(USERS.c.id.in_(ids), mine))
+    found = {user.id: user for user in (User(*row) for row in rows)}
+    return [found.get(user_id) for user_id in ids]

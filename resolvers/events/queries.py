@@ -1,0 +1,83 @@
+"""The audit trail: what can be asked of the log."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select
+
+from infrastructure import log
+from models.cursors import Cursor, CursorExpired, parse
+from models.enums import AggregateType
+from models.errors import BadRequest
+from models.events import EventFilter, EventRow, RecordedEvent
+from models.facts import OrderAsOf
+from models.orders import Order
+from resolvers.context import Context
+from resolvers.paging import Listing, Page, PageArgs
+
+
+def cursor_of(ctx: Context, seq: int) -> str:
+    """The cursor behind the event of that number."""
+    return str(Cursor(ctx.services.relay.epoch, seq))
+
+
+def place_of(ctx: Context, cursor: str, argument: str = "after") -> int:
+    """The number behind which a cursor stands; raises `BadRequest`, or `CursorExpired` if it is of another log."""
+    try:
+        parsed = parse(cursor)
+    except ValueError:
+        raise BadRequest(f"`{argument}` is no cursor of the event log.", argument) from None
+    if parsed.epoch != ctx.services.relay.epoch:
+        raise CursorExpired("The cursor is of another event log: read the state anew and go on from `streamCursor`.")
+    return parsed.seq
+
+
+class EventListing(Listing[RecordedEvent]):
+    """Events, oldest first, by the log's own cursors."""
+
+    def cursor(self, ctx: Context, item: RecordedEvent) -> str:
+        """The same as the event has wherever it appears."""
+        return cursor_of(ctx, item.seq)
+
+    def decoded(self, ctx: Context, cursor: str, argument: str) -> list[Any]:
+        """The number in a cursor."""
+        return [place_of(ctx, cursor, argument)]
+
+
+TRAIL = EventListing(EventRow, RecordedEvent, ("seq",), owned=False, conditions=log.conditions)
+STORY = EventListing(EventRow, RecordedEvent, ("seq",), parent="aggregate_id", owned=False, conditions=log.conditions)
+
+
+async def events(ctx: Context, args: PageArgs, chosen: EventFilter) -> Page[RecordedEvent]:
+    """A page of the events that the viewer may see: their own and everybody's; an ADMIN sees all."""
+    return await TRAIL.page(ctx, args, visible(ctx, chosen))
+
+
+async def events_of_order(ctx: Context, order: Order, args: PageArgs) -> Page[RecordedEvent]:
+    """A page of an order's events; of an order as of an event, those up to then."""
+    chosen = EventFilter(
+        aggregate_type=AggregateType.ORDER,
+        owner_id=order.owner_id,
+        version_max=order.version if isinstance(order, OrderAsOf) else None,
+    )
+    return await STORY.page(ctx, args, chosen, order.id)
+
+
+async def events_by_seq(ctx: Context, seqs: Sequence[int]) -> list[RecordedEvent | None]:
+    """A loader's batch: events that the viewer may see."""
+    statement = select(*log.COLUMNS).where(log.EVENTS.c.seq.in_(seqs), *log.conditions(visible(ctx, EventFilter())))
+    async with ctx.services.database.read() as connection:
+        found = {row.seq: RecordedEvent(*row) for row in await connection.execute(statement)}
+    return [found.get(seq) for seq in seqs]
+
+
+async def event(ctx: Context, seq: int) -> RecordedEvent | None:
+    """An event that the viewer may see."""
+    return None if ctx.viewer is None else await ctx.load(events_by_seq, seq)
+
+
+def visible(ctx: Context, chosen: EventFilter) -> EventFilter:
+    """The filter, kept to what the viewer may see."""
+    viewer = ctx.signed_in()
+    return chosen if viewer.is_admin else replace(chosen, visible_to=viewer.user.id)

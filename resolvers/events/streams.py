@@ -1,0 +1,133 @@
+"""Events as they happen, resumable: nothing lost, nothing twice, each with the one before it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Never, TypeVar
+from uuid import UUID
+
+from infrastructure import log
+from models.enums import AggregateType, EventType
+from models.errors import BadRequest, Unauthenticated
+from models.events import EventFilter, RecordedEvent
+from models.facts import OrderAsOf, PositionAsOf, fill_of, order_of, position_of
+from models.orders import Fill
+from resolvers.context import Context, Viewer
+from resolvers.events.queries import cursor_of, place_of, visible
+from resolvers.portfolios.queries import portfolio
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """Something that happened to an order, which is as it was after it."""
+
+    cursor: str
+    previous_cursor: str | None
+    type: EventType
+    occurred_at: datetime
+    order: OrderAsOf
+    fill: Fill | None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionEvent:
+    """A position opened, changed or closed; it is as it was after that."""
+
+    cursor: str
+    previous_cursor: str | None
+    type: EventType
+    occurred_at: datetime
+    position: PositionAsOf
+    fill: Fill | None
+
+
+async def position_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncIterator[PositionEvent]:
+    """The viewer's position events, of one portfolio or of all."""
+    chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
+    async for event, previous in _follow(ctx, chosen, after):
+        yield PositionEvent(
+            cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, position_of(event), fill_of(event)
+        )
+
+
+async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncIterator[OrderEvent]:
+    """The viewer's order events, of one portfolio or of all."""
+    chosen = await _mine(ctx, AggregateType.ORDER, portfolio_id)
+    async for event, previous in _follow(ctx, chosen, after):
+        yield OrderEvent(
+            cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, order_of(event), fill_of(event)
+        )
+
+
+async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> AsyncIterator[RecordedEvent]:
+    """Every event of the filter that the viewer may see."""
+    async for event, _ in _follow(ctx, visible(ctx, chosen), after):
+        yield event
+
+
+async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) -> EventFilter:
+    viewer = ctx.signed_in()
+    if portfolio_id is not None and await portfolio(ctx, portfolio_id) is None:
+        raise BadRequest("No such portfolio.", "portfolioId")
+    return EventFilter(aggregate_type=kind, owner_id=viewer.user.id, portfolio_id=portfolio_id)
+
+
+async def _follow(
+    ctx: Context, chosen: EventFilter, after: str | None
+) -> AsyncIterator[tuple[RecordedEvent, str | None]]:
+    """Events of the filter behind the cursor (none: from now on), each with the cursor of the one before it.
+
+    Ends with `Unauthenticated` when the viewer's session does. Loaders are fresh for each event.
+    """
+    relay = ctx.services.relay
+    # The place is taken before anything else is read: what happens from here on is followed.
+    place = relay.position if after is None else place_of(ctx, after)
+    async with ctx.services.database.read() as connection:
+        before = await log.last_matching(connection, place, chosen)
+    previous = None if before is None else cursor_of(ctx, before)
+    stream = relay.follow(place, chosen)
+    async with contextlib.aclosing(while_signed_in(ctx, stream)) as events:
+        async for event in events:
+            ctx.renew()
+            yield event, previous
+            previous = cursor_of(ctx, event.seq)
+
+
+async def while_signed_in(ctx: Context, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The stream, until the viewer's token expires or their session is ended: then it raises `Unauthenticated`."""
+    over = asyncio.ensure_future(_session_over(ctx, ctx.signed_in()))
+    following: asyncio.Future[T] | None = None
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(stream))
+            await asyncio.wait((over, following), return_when=asyncio.FIRST_COMPLETED)
+            if over.done():
+                over.result()
+            yield following.result()
+    except StopAsyncIteration:
+        return
+    finally:
+        for task in (over, following):
+            if task is not None and not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Unauthenticated):
+                    await task
+        await stream.aclose()
+
+
+async def _session_over(ctx: Context, viewer: Viewer) -> Never:
+    relay = ctx.services.relay
+    ended = EventFilter(
+        types=frozenset({EventType.SESSION_ENDED}), aggregate_type=AggregateType.SESSION, aggregate_id=viewer.session_id
+    )
+    left_s = (viewer.expires_at - ctx.now).total_seconds()
+    try:
+        async with asyncio.timeout(max(left_s, 0)):
+            await anext(relay.follow(relay.position, ended))
+    except TimeoutError:
+        raise Unauthenticated("The access token has expired.", "EXPIRED") from None
+    raise Unauthenticated("The session has ended.", "REVOKED")

@@ -1,0 +1,61 @@
+"""The trading floor: the market, the broker and the chores of one process, put together."""
+
+import asyncio
+
+from infrastructure.background import Background
+from infrastructure.broker import Desk, PaperBroker
+from infrastructure.feed import FeedRunner, SimulatedFeed
+from infrastructure.services import Services
+from models.catalogue import CATALOGUE
+from models.orders import Order
+from resolvers.orders.commands import drop_order, execute_order, expire_due
+from resolvers.orders.queries import every_working_order
+from resolvers.risk.commands import resume_due
+
+CHORES_S = 1.0
+
+
+class TradingFloor:
+    """The simulated market, the paper broker on it, and what falls due: expiries and scheduled resumptions.
+
+    Every process has one; the one that holds the feed's lease works, the others stand by.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.feed = FeedRunner(services, SimulatedFeed(services.settings.market_seed, CATALOGUE))
+        self.broker = PaperBroker(
+            services.relay, services.quotes, _desk(services), lambda: self.feed.holding, services.clock.now
+        )
+        self.feed.listeners.append(self.broker.on_quotes)
+        self._chores = Background("chores", self._keep_house)
+
+    async def start(self) -> None:
+        """Open: there are quotes when it returns."""
+        await self.feed.start()
+        await self.broker.start()
+        self._chores.start()
+
+    async def stop(self) -> None:
+        """Close; working orders stay as they are."""
+        await self._chores.stop()
+        await self.broker.stop()
+        await self.feed.stop()
+
+    async def _keep_house(self) -> None:
+        while True:
+            if self.feed.holding:
+                await expire_due(self._services)
+                await resume_due(self._services)
+            await asyncio.sleep(CHORES_S)
+
+
+def _desk(services: Services) -> Desk:
+    async def working() -> list[Order]:
+        return await every_working_order(services)
+
+    return Desk(
+        working=working,
+        execute=lambda order_id, version, quantity, price: execute_order(services, order_id, version, quantity, price),
+        drop=lambda order_id, reason: drop_order(services, order_id, reason),
+    )

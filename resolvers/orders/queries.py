@@ -1,0 +1,130 @@
+"""What can be asked of orders and fills."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+
+from infrastructure.rows import columns, read_all
+from infrastructure.services import Services
+from models.enums import OrderSide, OrderStatus
+from models.errors import refuse_if
+from models.facts import OrderAsOf
+from models.orders import Fill, FillRow, Order, OrderRow
+from resolvers.context import Context
+from resolvers.orders.appraisal import Preview, appraise, preview_of
+from resolvers.orders.inputs import PlaceOrder, order_faults
+from resolvers.orders.store import FILLS, IS_WORKING, ORDERS
+from resolvers.paging import Listing, Page, PageArgs
+from resolvers.portfolios.store import locked
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChoice:
+    """Which orders: every field that is given has to match; times include both ends."""
+
+    portfolio_id: UUID | None = None
+    symbol: str | None = None
+    statuses: tuple[OrderStatus, ...] | None = None
+    side: OrderSide | None = None
+    placed_from: datetime | None = None
+    placed_to: datetime | None = None
+
+
+def _conditions(chosen: OrderChoice) -> Sequence[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    for column, value in (
+        (ORDERS.c.portfolio_id, chosen.portfolio_id),
+        (ORDERS.c.symbol, chosen.symbol),
+        (ORDERS.c.side, chosen.side),
+    ):
+        if value is not None:
+            found.append(column == value)
+    if chosen.statuses is not None:
+        found.append(ORDERS.c.status.in_(chosen.statuses))
+    if chosen.placed_from is not None:
+        found.append(ORDERS.c.placed_at >= chosen.placed_from)
+    if chosen.placed_to is not None:
+        found.append(ORDERS.c.placed_at <= chosen.placed_to)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class FillChoice:
+    """Which fills of an order: those up to one of its versions."""
+
+    version_max: int | None = None
+
+
+def _fill_conditions(chosen: FillChoice) -> Sequence[ColumnElement[bool]]:
+    return [] if chosen.version_max is None else [FILLS.c.order_version <= chosen.version_max]
+
+
+def _orders(parent: str) -> Listing[Order]:
+    return Listing(OrderRow, Order, ("placed_at", "id"), parent=parent, descending=True, conditions=_conditions)
+
+
+ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _orders("owner_id"), _orders("portfolio_id")
+FILLS_OF_ORDER = Listing(FillRow, Fill, ("executed_at", "id"), parent="order_id", conditions=_fill_conditions)
+FILLS_OF_PORTFOLIO = Listing(FillRow, Fill, ("executed_at", "id"), parent="portfolio_id", descending=True)
+
+
+async def orders_by_id(ctx: Context, ids: Sequence[UUID]) -> list[Order | None]:
+    """A loader's batch: the viewer's orders."""
+    statement = select(*columns(OrderRow, Order)).where(ORDERS.c.id.in_(ids), ORDERS.c.owner_id == ctx.owner_id)
+    async with ctx.services.database.read() as connection:
+        found = {row.id: Order(*row) for row in await connection.execute(statement)}
+    return [found.get(key) for key in ids]
+
+
+async def fills_by_id(ctx: Context, ids: Sequence[UUID]) -> list[Fill | None]:
+    """A loader's batch: the viewer's fills."""
+    statement = select(*columns(FillRow, Fill)).where(FILLS.c.id.in_(ids), FILLS.c.owner_id == ctx.owner_id)
+    async with ctx.services.database.read() as connection:
+        found = {row.id: Fill(*row) for row in await connection.execute(statement)}
+    return [found.get(key) for key in ids]
+
+
+async def every_working_order(services: Services) -> list[Order]:
+    """Everybody's working orders, oldest first: for the broker."""
+    statement = select(*columns(OrderRow, Order)).where(IS_WORKING).order_by(ORDERS.c.placed_at, ORDERS.c.id)
+    async with services.database.read() as connection:
+        return await read_all(connection, Order, statement)
+
+
+async def order(ctx: Context, order_id: UUID) -> Order | None:
+    """An order of the viewer's; none for anybody else's."""
+    return None if ctx.viewer is None else await ctx.load(orders_by_id, order_id)
+
+
+async def orders_of_owner(ctx: Context, owner_id: UUID, args: PageArgs, chosen: OrderChoice) -> Page[Order]:
+    """A page of a user's orders, newest first."""
+    return await ORDERS_OF_OWNER.page(ctx, args, chosen, owner_id)
+
+
+async def orders_of_portfolio(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: OrderChoice) -> Page[Order]:
+    """A page of a portfolio's orders, newest first."""
+    return await ORDERS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
+
+
+async def fills_of_order(ctx: Context, parent: Order, args: PageArgs) -> Page[Fill]:
+    """A page of an order's fills, oldest first; of an order as of an event, those up to then."""
+    version_max = parent.version if isinstance(parent, OrderAsOf) else None
+    return await FILLS_OF_ORDER.page(ctx, args, FillChoice(version_max), parent.id)
+
+
+async def fills_of_portfolio(ctx: Context, portfolio_id: UUID, args: PageArgs) -> Page[Fill]:
+    """A page of a portfolio's fills, newest first."""
+    return await FILLS_OF_PORTFOLIO.page(ctx, args, None, portfolio_id)
+
+
+async def preview_order(ctx: Context, request: PlaceOrder) -> Preview:
+    """What an order would do, without placing it: looked at under the same lock and by the same code as placing it."""
+    ctx.signed_in()
+    refuse_if(order_faults(request))
+    settings = ctx.services.settings
+    async with ctx.services.database.write() as tx:
+        portfolio = await locked(tx, ctx, request.portfolio_id)
+        return preview_of(await appraise(tx, portfolio, request, settings, ctx.now), request, settings)

@@ -1,0 +1,104 @@
+"""Orders as commands read and write them, under the portfolio's lock."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, insert, select, update
+
+from infrastructure.database import Transaction as UnitOfWork
+from infrastructure.rows import columns, read_all, read_one, table, values
+from models.money import exact
+from models.orders import WORKING, Fill, FillRow, Order, OrderRow
+from models.portfolios import Portfolio
+from models.pretrade import Book
+from models.risk import RiskLimit, RiskLimitRow
+from resolvers.marketdata.queries import quotes_in
+from resolvers.portfolios import store as portfolios
+from resolvers.positions.store import open_positions
+from resolvers.risk.loaders import LIMITS
+
+ORDERS, FILLS = table(OrderRow), table(FillRow)
+IS_WORKING: ColumnElement[bool] = ORDERS.c.status.in_(WORKING)
+
+
+def portfolio_of(order_id: UUID) -> ColumnElement[UUID]:
+    """The portfolio of an order, to lock it by."""
+    return select(ORDERS.c.portfolio_id).where(ORDERS.c.id == order_id).scalar_subquery()
+
+
+async def get(tx: UnitOfWork, order_id: UUID) -> Order | None:
+    """An order as it stands."""
+    return await read_one(tx.connection, Order, select(*columns(OrderRow, Order)).where(ORDERS.c.id == order_id))
+
+
+async def by_key(tx: UnitOfWork, portfolio_id: UUID, client_order_id: str) -> tuple[Order, str] | None:
+    """The order that has this key, and the hash of the input that made it."""
+    statement = select(*columns(OrderRow, Order), ORDERS.c.request_hash).where(
+        ORDERS.c.portfolio_id == portfolio_id, ORDERS.c.client_order_id == client_order_id
+    )
+    row = (await tx.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    *fields, request_hash = tuple(row)
+    return Order(*fields), request_hash
+
+
+async def working(tx: UnitOfWork, portfolio_id: UUID) -> list[Order]:
+    """A portfolio's orders that can still change, oldest first."""
+    statement = select(*columns(OrderRow, Order)).where(ORDERS.c.portfolio_id == portfolio_id, IS_WORKING)
+    return await read_all(tx.connection, Order, statement.order_by(ORDERS.c.placed_at, ORDERS.c.id))
+
+
+async def book(tx: UnitOfWork, portfolio: Portfolio, symbols: Iterable[str]) -> Book:
+    """The locked portfolio as the checks need it, with quotes of what it holds, works and is asked for."""
+    positions = await open_positions(tx, portfolio.id)
+    orders = await working(tx, portfolio.id)
+    limits_set = select(*columns(RiskLimitRow, RiskLimit)).where(LIMITS.c.portfolio_id == portfolio.id)
+    limits = await read_all(tx.connection, RiskLimit, limits_set)
+    market, _ = await portfolios.market_status(tx)
+    involved = {*symbols, *(each.symbol for each in positions), *(each.symbol for each in orders)}
+    return Book(
+        portfolio=portfolio,
+        market=market,
+        positions={each.symbol: each for each in positions},
+        working=orders,
+        limits={limit.kind: limit for limit in limits},
+        quotes=await quotes_in(tx.connection, sorted(involved)),
+    )
+
+
+async def create(tx: UnitOfWork, portfolio: Portfolio, order: Order, request_hash: str) -> Portfolio:
+    """Write a new order; the portfolio holds back what it needs."""
+    await tx.execute(insert(ORDERS), {**values(order), "request_hash": request_hash})
+    return await _hold(tx, portfolio, reserved(portfolio, None, order))
+
+
+async def save(tx: UnitOfWork, order: Order) -> None:
+    """Write a changed order back."""
+    await tx.execute(update(ORDERS).where(ORDERS.c.id == order.id).values(values(order)))
+
+
+async def close(tx: UnitOfWork, portfolio: Portfolio, before: Order, after: Order) -> None:
+    """Write an order that has ended; the portfolio gets back what it held."""
+    await save(tx, after)
+    await _hold(tx, portfolio, reserved(portfolio, before, after))
+
+
+async def add_fill(tx: UnitOfWork, fill: Fill) -> None:
+    """Write a fill."""
+    await tx.execute(insert(FILLS), values(fill))
+
+
+@exact
+def reserved(portfolio: Portfolio, before: Order | None, after: Order) -> Portfolio:
+    """The portfolio with its reserved cash moved by what the order's reserve changed."""
+    held = before.reserved_cash - after.reserved_cash if before else -after.reserved_cash
+    return replace(portfolio, reserved_cash=portfolio.reserved_cash - held)
+
+
+async def _hold(tx: UnitOfWork, before: Portfolio, after: Portfolio) -> Portfolio:
+    if before.reserved_cash != after.reserved_cash:
+        table_ = portfolios.PORTFOLIOS
+        await tx.execute(update(table_).where(table_.c.id == after.id).values(reserved_cash=after.reserved_cash))
+    return after

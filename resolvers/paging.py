@@ -1,0 +1,241 @@
+"""Pages by keyset: a page's cost does not grow with its distance from the beginning, and nothing is skipped."""
+
+import base64
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar, get_type_hints
+from uuid import UUID
+
+import orjson
+from sqlalchemy import BigInteger, ColumnElement, Select, func, null, select, tuple_
+from sqlmodel import SQLModel
+
+from infrastructure.rows import columns
+from models.errors import BadRequest
+from models.payloads import written
+from resolvers.context import Context
+
+T = TypeVar("T")
+KEY_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PageArgs:
+    """Relay's four: the first or last so many, after or before a cursor."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    def size(self, default: int, most: int) -> int:
+        """How many are asked for; raises `BadRequest` for what can't be."""
+        if self.first is not None and self.last is not None:
+            raise BadRequest("`first` and `last` can't be given together.", "last")
+        for name, wanted in (("first", self.first), ("last", self.last)):
+            if wanted is not None and not 0 <= wanted <= most:
+                raise BadRequest(f"`{name}` is {wanted}: it has to be between 0 and {most}.", name)
+        if self.first is not None:
+            return self.first
+        return default if self.last is None else self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list with each item's cursor. `count` counts the whole list, when asked."""
+
+    items: list[T]
+    cursors: list[str]
+    has_next_page: bool
+    has_previous_page: bool
+    count: Callable[[], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PageKey:
+    """One page of one parent's list (no parent: of the viewer's)."""
+
+    parent: Hashable
+    chosen: Hashable
+    args: PageArgs
+
+
+@dataclass(frozen=True, slots=True)
+class CountKey:
+    """The whole of one parent's list."""
+
+    parent: Hashable
+    chosen: Hashable
+
+
+class Listing(Generic[T]):
+    """A list of `kind` that can be paged in the order of `keys`, whose last one is unique.
+
+    `parent` is the column that says whose list it is; `conditions` turns what the caller chose (hashable) into SQL.
+    With `owned`, only the viewer's rows are there.
+    """
+
+    def __init__(
+        self,
+        table: type[SQLModel],
+        kind: type[T],
+        keys: tuple[str, ...],
+        *,
+        parent: str | None = None,
+        owned: bool = True,
+        descending: bool = False,
+        conditions: Callable[[Any], Sequence[ColumnElement[bool]]] = lambda _chosen: (),
+    ) -> None:
+        self.table: Any = table.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
+        self.columns = columns(table, kind)
+        self.kind, self.keys, self.parent = kind, keys, parent
+        # The dataclass says what a key's values are: a column with a type of our own does not.
+        hints = get_type_hints(kind)
+        self._kinds = [hints[key] for key in keys]
+        # A cursor's number may be any of 64 bits; bound as the column's own, smaller type it would be an error.
+        self._edge_types = [
+            BigInteger() if hint is int else self.table.c[key].type for key, hint in zip(keys, self._kinds, strict=True)
+        ]
+        self.owned, self.descending, self.conditions = owned, descending, conditions
+
+    async def page(self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None) -> Page[T]:
+        """One page; those that are asked for in the same turn of the loop with the same arguments are read together.
+
+        Raises `BadRequest` for arguments that can't be.
+        """
+        # Before the batch, in which one that is wrong would fail all the others.
+        self._size(ctx, args)
+        self._between(ctx, args)
+        found: Page[T] = await ctx.load(self.pages, PageKey(parent, chosen, args))
+        return found
+
+    async def pages(self, ctx: Context, asked: Sequence[PageKey]) -> list[Page[T]]:
+        """A loader's batch: one statement for all parents with the same arguments."""
+        groups: dict[tuple[Hashable, PageArgs], list[Hashable]] = defaultdict(list)
+        for key in asked:
+            groups[key.chosen, key.args].append(key.parent)
+        done: dict[PageKey, Page[T]] = {}
+        for (chosen, args), parents in groups.items():
+            for parent, page in (await self._read(ctx, chosen, args, parents)).items():
+                done[PageKey(parent, chosen, args)] = page
+        return [done[key] for key in asked]
+
+    async def counts(self, ctx: Context, asked: Sequence[CountKey]) -> list[int]:
+        """A loader's batch: how long the lists are."""
+        done: dict[CountKey, int] = {}
+        for chosen in {key.chosen for key in asked}:
+            parents = [key.parent for key in asked if key.chosen == chosen]
+            of = self._parent()
+            statement = select(of, func.count()).select_from(self.table).where(*self._where(ctx, chosen, parents))
+            if self.parent is not None:
+                statement = statement.group_by(of)
+            async with ctx.services.database.read() as connection:
+                counted = {row[0]: row[1] for row in await connection.execute(statement)}
+            done |= {CountKey(parent, chosen): counted.get(parent, 0) for parent in parents}
+        return [done[key] for key in asked]
+
+    def cursor(self, _ctx: Context, item: T) -> str:
+        """The cursor of an item: the values of its keys."""
+        return encode([getattr(item, key) for key in self.keys])
+
+    def decoded(self, _ctx: Context, cursor: str, argument: str) -> list[Any]:
+        """The values of the keys in a cursor; raises `BadRequest` if it is none of this list."""
+        return decode(cursor, self._kinds, argument)
+
+    async def _read(
+        self, ctx: Context, chosen: Hashable, args: PageArgs, parents: list[Hashable]
+    ) -> dict[Hashable, Page[T]]:
+        size = self._size(ctx, args)
+        backwards = args.last is not None or (args.before is not None and args.first is None)
+        where = [*self._where(ctx, chosen, parents), *self._between(ctx, args)]
+        statement = self._statement(where, len(parents), size + 1, down=self.descending != backwards)
+        async with ctx.services.database.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        by_parent: dict[Hashable, list[T]] = {parent: [] for parent in parents}
+        for row in rows:
+            by_parent[row[-1]].append(self.kind(*row[:-1]))
+        return {
+            parent: self._page(ctx, PageKey(parent, chosen, args), items, size, backwards=backwards)
+            for parent, items in by_parent.items()
+        }
+
+    def _page(self, ctx: Context, key: PageKey, items: list[T], size: int, *, backwards: bool) -> Page[T]:
+        more, items = len(items) > size, items[:size]
+        if backwards:
+            items.reverse()
+        return Page(
+            items=items,
+            cursors=[self.cursor(ctx, item) for item in items],
+            has_next_page=key.args.before is not None or (more and not backwards),
+            has_previous_page=key.args.after is not None or (more and backwards),
+            count=lambda: ctx.load(self.counts, CountKey(key.parent, key.chosen)),
+        )
+
+    def _parent(self) -> ColumnElement[Any]:
+        return null() if self.parent is None else self.table.c[self.parent]
+
+    def _where(self, ctx: Context, chosen: Hashable, parents: list[Hashable]) -> list[ColumnElement[bool]]:
+        where = list(self.conditions(chosen))
+        if self.owned:
+            where.append(self.table.c.owner_id == ctx.owner_id)
+        if self.parent is not None:
+            column = self.table.c[self.parent]
+            where.append(column == parents[0] if len(parents) == 1 else column.in_(parents))
+        return where
+
+    def _between(self, ctx: Context, args: PageArgs) -> list[ColumnElement[bool]]:
+        position = tuple_(*(self.table.c[key] for key in self.keys))
+        found = []
+        for argument, cursor, behind in (("after", args.after, True), ("before", args.before, False)):
+            if cursor is not None:
+                edge = tuple_(*self.decoded(ctx, cursor, argument), types=self._edge_types)
+                found.append(position > edge if behind != self.descending else position < edge)
+        return found
+
+    def _size(self, ctx: Context, args: PageArgs) -> int:
+        return args.size(ctx.services.settings.page_size, ctx.services.settings.page_size_max)
+
+    def _statement(self, where: Sequence[ColumnElement[bool]], parents: int, size: int, *, down: bool) -> Select[Any]:
+        order = [self.table.c[key].desc() if down else self.table.c[key].asc() for key in self.keys]
+        if parents == 1:
+            return select(*self.columns, self._parent()).where(*where).order_by(*order).limit(size)
+        numbered = func.row_number().over(partition_by=self._parent(), order_by=order).label("place")
+        inner = select(*self.columns, self._parent().label("parent"), numbered).where(*where).subquery()
+        picked = [inner.c[column.name] for column in self.columns]
+        return select(*picked, inner.c.parent).where(inner.c.place <= size).order_by(inner.c.place)
+
+
+def encode(values: Sequence[Any]) -> str:
+    """An opaque cursor of these values."""
+    return base64.urlsafe_b64encode(orjson.dumps(written(list(values)))).rstrip(b"=").decode()
+
+
+def decode(cursor: str, kinds: Sequence[type], argument: str) -> list[Any]:
+    """The values of a cursor that `encode` made; raises `BadRequest` for any other text."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        values = orjson.loads(raw)
+        decoded = [_value(value, kind) for value, kind in zip(values, kinds, strict=True)]
+        if encode(decoded) == cursor:
+            return decoded
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise BadRequest(f"`{argument}` is no cursor of this list.", argument)
+
+
+def _value(value: Any, kind: type) -> Any:
+    """One key's value; raises `ValueError`, `TypeError` or `OverflowError` for what a database would not take."""
+    if kind is int and isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < KEY_BITS:
+        return value
+    if not isinstance(value, str) or "\0" in value:
+        raise TypeError("another kind of value")
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    if kind is UUID or issubclass(kind, StrEnum):
+        return kind(value)
+    if kind is not str:
+        raise TypeError("another kind of value")
+    return value

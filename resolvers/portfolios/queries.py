@@ -1,0 +1,93 @@
+"""What can be asked of portfolios."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement
+
+from models.enums import TradingState, TransactionKind
+from models.portfolios import Portfolio, TradingStatus, Transaction, TransactionRow
+from models.positions import Position
+from models.valuation import PositionMark, mark
+from resolvers.context import Context
+from resolvers.paging import Listing, Page, PageArgs
+from resolvers.portfolios.loaders import (
+    PORTFOLIOS_OF_USER,
+    Worth,
+    market_statuses,
+    portfolios_by_id,
+    worth_by_portfolio,
+)
+from resolvers.portfolios.store import TRANSACTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionChoice:
+    """Which ledger rows: of these kinds, in this time (both ends included)."""
+
+    kinds: tuple[TransactionKind, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def _conditions(chosen: TransactionChoice) -> Sequence[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if chosen.kinds is not None:
+        found.append(TRANSACTIONS.c.kind.in_(chosen.kinds))
+    if chosen.since is not None:
+        found.append(TRANSACTIONS.c.occurred_at >= chosen.since)
+    if chosen.until is not None:
+        found.append(TRANSACTIONS.c.occurred_at <= chosen.until)
+    return found
+
+
+LEDGER = Listing(
+    TransactionRow, Transaction, ("number",), parent="portfolio_id", descending=True, conditions=_conditions
+)
+
+
+async def portfolio(ctx: Context, portfolio_id: UUID) -> Portfolio | None:
+    """A portfolio of the viewer's; none for anybody else's."""
+    return None if ctx.viewer is None else await ctx.load(portfolios_by_id, portfolio_id)
+
+
+async def portfolios_of(ctx: Context, user_id: UUID, args: PageArgs) -> Page[Portfolio]:
+    """A page of a user's portfolios, oldest first."""
+    return await PORTFOLIOS_OF_USER.page(ctx, args, None, user_id)
+
+
+async def transactions_of(
+    ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: TransactionChoice
+) -> Page[Transaction]:
+    """A page of a portfolio's ledger, newest first."""
+    return await LEDGER.page(ctx, args, chosen, portfolio_id)
+
+
+async def worth(ctx: Context, portfolio_id: UUID) -> Worth | None:
+    """What a portfolio of the viewer's is worth at the latest prices."""
+    return await ctx.load(worth_by_portfolio, portfolio_id)
+
+
+async def marked(ctx: Context, position: Position) -> PositionMark:
+    """A position at the latest price, and its share of the portfolio."""
+    found = await ctx.load(worth_by_portfolio, position.portfolio_id)
+    total = None if found is None else found.valuation.total_value
+    return mark(position, ctx.services.quotes.get(position.symbol), ctx.now, total)
+
+
+async def market_status(ctx: Context) -> TradingStatus:
+    """What trading is let through for everybody."""
+    return await ctx.load(market_statuses, 0)
+
+
+async def trading_status(ctx: Context, portfolio: Portfolio) -> TradingStatus:
+    """What trading is let through in a portfolio: the stricter of its own state and the market's."""
+    market = await market_status(ctx)
+    strictness = list(TradingState)
+    if strictness.index(market.state) > strictness.index(portfolio.trading_state):
+        return market
+    return TradingStatus(
+        portfolio.trading_state, portfolio.trading_reason, portfolio.trading_since, portfolio.resume_after
+    )

@@ -1,0 +1,83 @@
+"""Portfolios as commands read and write them: locked first, then changed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, insert, select, update
+
+from infrastructure.database import Transaction as UnitOfWork
+from infrastructure.rows import columns, read_one, table, values
+from models.errors import missing
+from models.portfolios import MarketStateRow, Portfolio, PortfolioRow, TradingStatus, Transaction, TransactionRow
+from resolvers.context import Context
+
+PORTFOLIOS, TRANSACTIONS, MARKET = table(PortfolioRow), table(TransactionRow), table(MarketStateRow)
+
+
+async def lock(tx: UnitOfWork, portfolio_id: UUID | ColumnElement[UUID], owner_id: UUID | None) -> Portfolio | None:
+    """The portfolio, held until the transaction ends; none if it is not there or not the owner's.
+
+    An `owner_id` of none is the system's own access. The lock lets foreign keys to the row be written meanwhile.
+    """
+    statement = select(*columns(PortfolioRow, Portfolio)).where(PORTFOLIOS.c.id == portfolio_id)
+    if owner_id is not None:
+        statement = statement.where(PORTFOLIOS.c.owner_id == owner_id)
+    return await read_one(tx.connection, Portfolio, statement.with_for_update(key_share=True))
+
+
+async def locked(tx: UnitOfWork, ctx: Context, portfolio_id: UUID) -> Portfolio:
+    """The viewer's portfolio, held until the transaction ends; refused as missing if it is anybody else's."""
+    portfolio = await lock(tx, portfolio_id, ctx.owner_id)
+    if portfolio is None:
+        raise missing("portfolio", "portfolioId")
+    return portfolio
+
+
+async def create(tx: UnitOfWork, portfolio: Portfolio) -> None:
+    """Write a new one."""
+    await tx.execute(insert(PORTFOLIOS), values(portfolio))
+
+
+async def save(tx: UnitOfWork, portfolio: Portfolio) -> None:
+    """Write a locked one back."""
+    await tx.execute(update(PORTFOLIOS).where(PORTFOLIOS.c.id == portfolio.id).values(values(portfolio)))
+
+
+async def book(
+    tx: UnitOfWork, booked: Sequence[Transaction], key: str | None = None, request_hash: str | None = None
+) -> None:
+    """Append ledger rows; the key belongs to the first."""
+    rows = [{**values(row), "idempotency_key": None, "request_hash": None} for row in booked]
+    if rows:
+        rows[0] |= {"idempotency_key": key, "request_hash": request_hash}
+        await tx.execute(insert(TRANSACTIONS), rows)
+
+
+async def market_status(tx: UnitOfWork) -> tuple[TradingStatus, int]:
+    """What holds for everybody, and its version."""
+    row = (
+        await tx.execute(
+            select(
+                MARKET.c.trading_state,
+                MARKET.c.trading_reason,
+                MARKET.c.trading_since,
+                MARKET.c.resume_after,
+                MARKET.c.version,
+            )
+        )
+    ).one()
+    *fields, version = tuple(row)
+    return TradingStatus(*fields), version
+
+
+def with_status(portfolio: Portfolio, status: TradingStatus) -> Portfolio:
+    """The portfolio in that trading state, one version on."""
+    return replace(
+        portfolio,
+        trading_state=status.state,
+        trading_reason=status.reason,
+        trading_since=status.since,
+        resume_after=status.resume_after,
+        version=portfolio.version + 1,
+    )

@@ -1,0 +1,53 @@
+"""What can be asked of positions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+
+from infrastructure.rows import columns
+from models.positions import Position, PositionRow
+from resolvers.context import Context
+from resolvers.paging import Listing, Page, PageArgs
+from resolvers.positions.store import POSITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class PositionChoice:
+    """Which positions: open ones (the default) or closed ones, of all symbols or of these."""
+
+    open: bool = True
+    symbols: tuple[str, ...] | None = None
+
+
+def _conditions(chosen: PositionChoice) -> Sequence[ColumnElement[bool]]:
+    found = [POSITIONS.c.closed_at.is_(None) if chosen.open else POSITIONS.c.closed_at.is_not(None)]
+    if chosen.symbols is not None:
+        found.append(POSITIONS.c.symbol.in_(chosen.symbols))
+    return found
+
+
+POSITIONS_OF_PORTFOLIO = Listing(
+    PositionRow, Position, ("opened_at", "id"), parent="portfolio_id", conditions=_conditions
+)
+
+
+async def positions_by_id(ctx: Context, ids: Sequence[UUID]) -> list[Position | None]:
+    """A loader's batch: the viewer's positions."""
+    statement = select(*columns(PositionRow, Position)).where(
+        POSITIONS.c.id.in_(ids), POSITIONS.c.owner_id == ctx.owner_id
+    )
+    async with ctx.services.database.read() as connection:
+        found = {row.id: Position(*row) for row in await connection.execute(statement)}
+    return [found.get(key) for key in ids]
+
+
+async def position(ctx: Context, position_id: UUID) -> Position | None:
+    """A position of the viewer's, open or closed; none for anybody else's."""
+    return None if ctx.viewer is None else await ctx.load(positions_by_id, position_id)
+
+
+async def positions_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: PositionChoice) -> Page[Position]:
+    """A page of a portfolio's positions, oldest first."""
+    return await POSITIONS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)

@@ -1,0 +1,166 @@
+"""Setting risk limits, pausing and resuming trading."""
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select, update
+
+from infrastructure.database import Transaction as UnitOfWork
+from infrastructure.rows import columns, read_one, values
+from infrastructure.services import Services
+from models import facts
+from models.enums import ErrorCode, EventType, RiskLimitKind, Severity, TradingState
+from models.errors import Fault, Refused, invalid, missing, refuse_if
+from models.money import MAX_PLACES, fits
+from models.portfolios import Portfolio, TradingStatus
+from models.risk import RiskLimit, RiskLimitRow, threshold_fault
+from resolvers.context import Context
+from resolvers.portfolios import store
+from resolvers.requests import Done
+from resolvers.risk.loaders import LIMITS
+
+REASON_LENGTH_MAX = 500
+
+
+async def set_risk_limit(
+    ctx: Context, portfolio_id: UUID, kind: RiskLimitKind, threshold: Decimal, severity: Severity | None = None
+) -> Done[RiskLimit]:
+    """Set a portfolio's limit of a kind, or change the one that it has."""
+    viewer = ctx.signed_in()
+    if not fits(threshold):
+        raise Refused(invalid(f"`threshold` may have {MAX_PLACES} digits after the point.", "threshold"))
+    if fault := threshold_fault(kind, threshold):
+        raise Refused(invalid(f"`threshold` {fault}.", "threshold"))
+    async with ctx.services.database.write() as tx:
+        portfolio = await store.locked(tx, ctx, portfolio_id)
+        standing = await _limit(tx, portfolio_id, kind)
+        limit = RiskLimit(
+            id=standing.id if standing else ctx.services.ids.new(),
+            portfolio_id=portfolio_id,
+            owner_id=viewer.user.id,
+            kind=kind,
+            threshold=threshold,
+            severity=severity or (standing.severity if standing else Severity.WARNING),
+        )
+        if limit == standing:
+            return Done(limit, ctx.position)
+        if standing:
+            await tx.execute(update(LIMITS).where(LIMITS.c.id == limit.id).values(values(limit)))
+        else:
+            await tx.execute(insert(LIMITS), values(limit))
+        await _changed(tx, ctx, portfolio, limit, removed=False)
+    return Done(limit, tx.position)
+
+
+async def remove_risk_limit(ctx: Context, portfolio_id: UUID, kind: RiskLimitKind) -> Done[Portfolio]:
+    """Take a portfolio's limit of a kind away."""
+    ctx.signed_in()
+    async with ctx.services.database.write() as tx:
+        portfolio = await store.locked(tx, ctx, portfolio_id)
+        standing = await _limit(tx, portfolio_id, kind)
+        if standing is None:
+            raise missing("risk limit", "kind")
+        await tx.execute(delete(LIMITS).where(LIMITS.c.id == standing.id))
+        portfolio = await _changed(tx, ctx, portfolio, standing, removed=True)
+    return Done(portfolio, tx.position)
+
+
+async def pause_trading(
+    ctx: Context, portfolio_id: UUID | None, reason: str, resume_after: datetime | None, *, reduce_only: bool
+) -> Done[TradingStatus]:
+    """Hold trading in a portfolio, or (ADMIN, no portfolio) everybody's, until resumed or until `resume_after`."""
+    ctx.signed_in()
+    faults = []
+    if not 1 <= len(reason.strip()) <= REASON_LENGTH_MAX:
+        faults.append(invalid(f"`reason` has to be 1 to {REASON_LENGTH_MAX} characters.", "reason"))
+    if resume_after is not None and resume_after <= ctx.now:
+        faults.append(invalid("`resumeAfter` has to be in the future.", "resumeAfter"))
+    refuse_if(faults)
+    state = TradingState.REDUCE_ONLY if reduce_only else TradingState.PAUSED
+    status = TradingStatus(state, reason.strip(), ctx.now, resume_after)
+    return await _set_status(ctx, portfolio_id, status, EventType.TRADING_PAUSED)
+
+
+async def resume_trading(ctx: Context, portfolio_id: UUID | None) -> Done[TradingStatus]:
+    """Let trading go on in a portfolio, or (ADMIN, no portfolio) everybody's."""
+    ctx.signed_in()
+    status = TradingStatus(TradingState.ACTIVE, None, ctx.now, None)
+    return await _set_status(ctx, portfolio_id, status, EventType.TRADING_RESUMED)
+
+
+async def resume_due(services: Services) -> int:
+    """Resume every trading whose `resumeAfter` has come; how many there were."""
+    now = services.clock.now()
+    portfolios, market = store.PORTFOLIOS, store.MARKET
+    async with services.database.read() as connection:
+        due = list(await connection.scalars(select(portfolios.c.id).where(portfolios.c.resume_after <= now)))
+        market_due = await connection.scalar(select(market.c.id).where(market.c.resume_after <= now))
+    status = TradingStatus(TradingState.ACTIVE, None, now, None)
+    for portfolio_id in due:
+        async with services.database.write() as tx:
+            portfolio = await store.lock(tx, portfolio_id, None)
+            if portfolio and portfolio.resume_after and portfolio.resume_after <= now:
+                await _write_status(tx, portfolio, status, EventType.TRADING_RESUMED, None)
+    if market_due is not None:
+        async with services.database.write() as tx:
+            standing, _ = await store.market_status(tx)
+            if standing.resume_after and standing.resume_after <= now:
+                await _write_market(tx, status, EventType.TRADING_RESUMED, None)
+    return len(due) + (market_due is not None)
+
+
+async def _set_status(
+    ctx: Context, portfolio_id: UUID | None, status: TradingStatus, kind: EventType
+) -> Done[TradingStatus]:
+    viewer = ctx.signed_in()
+    if portfolio_id is None and not viewer.is_admin:
+        raise Refused(Fault(ErrorCode.FORBIDDEN, "Only an ADMIN can hold or resume everybody's trading.", ("input",)))
+    async with ctx.services.database.write() as tx:
+        if portfolio_id is None:
+            await _write_market(tx, status, kind, viewer.user.id)
+        else:
+            await _write_status(tx, await store.locked(tx, ctx, portfolio_id), status, kind, viewer.user.id)
+    return Done(status, tx.position)
+
+
+async def _write_status(
+    tx: UnitOfWork, portfolio: Portfolio, status: TradingStatus, kind: EventType, actor_id: UUID | None
+) -> None:
+    if portfolio.trading_state is TradingState.ACTIVE is status.state:
+        return
+    portfolio = store.with_status(portfolio, status)
+    await store.save(tx, portfolio)
+    tx.record(facts.of_portfolio(kind, portfolio, actor_id, status.since))
+
+
+async def _write_market(tx: UnitOfWork, status: TradingStatus, kind: EventType, actor_id: UUID | None) -> None:
+    table = store.MARKET
+    changed = await tx.execute(
+        update(table)
+        .where(table.c.id == 1)
+        .values(
+            trading_state=status.state,
+            trading_reason=status.reason,
+            trading_since=status.since,
+            resume_after=status.resume_after,
+            version=table.c.version + 1,
+        )
+        .returning(table.c.version)
+    )
+    tx.record(facts.of_market(kind, status, changed.scalar_one(), actor_id, status.since))
+
+
+async def _limit(tx: UnitOfWork, portfolio_id: UUID, kind: RiskLimitKind) -> RiskLimit | None:
+    statement = select(*columns(RiskLimitRow, RiskLimit)).where(
+        LIMITS.c.portfolio_id == portfolio_id, LIMITS.c.kind == kind
+    )
+    return await read_one(tx.connection, RiskLimit, statement)
+
+
+async def _changed(tx: UnitOfWork, ctx: Context, portfolio: Portfolio, limit: RiskLimit, *, removed: bool) -> Portfolio:
+    portfolio = replace(portfolio, version=portfolio.version + 1)
+    await store.save(tx, portfolio)
+    tx.record(facts.of_limit(portfolio, limit, ctx.owner_id, ctx.now, removed=removed))
+    return portfolio

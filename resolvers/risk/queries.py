@@ -1,0 +1,70 @@
+"""What can be asked of risk limits."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from models.enums import RiskLimitKind
+from models.money import ZERO, divide, exact
+from models.risk import RiskLimit
+from models.valuation import Valuation
+from resolvers.context import Context
+from resolvers.orders.store import IS_WORKING, ORDERS
+from resolvers.portfolios.loaders import holdings_by_portfolio, latest, worth_by_portfolio
+from resolvers.risk.loaders import limits_by_id, limits_by_portfolio
+
+
+async def risk_limits(ctx: Context, portfolio_id: UUID) -> list[RiskLimit]:
+    """The limits that were set for a portfolio of the viewer's."""
+    return await ctx.load(limits_by_portfolio, portfolio_id)
+
+
+async def risk_limit(ctx: Context, limit_id: UUID) -> RiskLimit | None:
+    """A limit of the viewer's; none for anybody else's."""
+    return None if ctx.viewer is None else await ctx.load(limits_by_id, limit_id)
+
+
+async def working_counts(ctx: Context, ids: Sequence[UUID]) -> list[int]:
+    """A loader's batch: how many orders are working in the viewer's portfolios."""
+    statement = (
+        select(ORDERS.c.portfolio_id, func.count())
+        .where(ORDERS.c.portfolio_id.in_(ids), ORDERS.c.owner_id == ctx.owner_id, IS_WORKING)
+        .group_by(ORDERS.c.portfolio_id)
+    )
+    async with ctx.services.database.read() as connection:
+        found = {row[0]: row[1] for row in await connection.execute(statement)}
+    return [found.get(key, 0) for key in ids]
+
+
+async def current(ctx: Context, limit: RiskLimit) -> Decimal | None:
+    """What the limit measures, at the latest prices; none where it measures single orders, or can't say."""
+    if limit.kind is RiskLimitKind.MAX_OPEN_ORDERS:
+        count = await ctx.load(working_counts, limit.portfolio_id)
+        return Decimal(count)
+    if limit.kind is RiskLimitKind.MAX_ORDER_NOTIONAL:
+        return None
+    held = await ctx.load(holdings_by_portfolio, limit.portfolio_id)
+    worth = await ctx.load(worth_by_portfolio, limit.portfolio_id)
+    if worth is None or worth.valuation.unpriced:
+        return None
+    quotes = latest(ctx, held)
+    largest = _largest([(each.quantity, quotes[each.symbol].last) for each in held if each.quantity])
+    return largest if limit.kind is RiskLimitKind.MAX_POSITION_NOTIONAL else _share(largest, worth.valuation)
+
+
+@exact
+def utilization(measured: Decimal | None, threshold: Decimal) -> Decimal | None:
+    """How much of the limit is used, as a fraction."""
+    return None if measured is None or not threshold else divide(measured, threshold)
+
+
+@exact
+def _largest(holdings: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
+    return max((abs(quantity) * price for quantity, price in holdings), default=ZERO)
+
+
+def _share(worth: Decimal, valuation: Valuation) -> Decimal | None:
+    total = valuation.total_value
+    return None if total is None or total <= 0 else divide(worth, total)
