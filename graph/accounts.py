@@ -4,9 +4,8 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
-from strawberry import UNSET
 
-from graph.base import Info, Input, Node, identified, local_id, stands_for
+from graph.base import Id, Info, Input, Node, identified, local_id, resolved, stands_for
 from graph.errors import Payload, answering
 from models.accounts import User as Person
 from models.enums import InvestmentGoal, RiskTolerance, Role
@@ -25,6 +24,10 @@ class UserPreferences:
     notify_on_market_alert: bool = strawberry.field(description="Whether to be told of market alerts.")
 
 
+def _itself(parent: strawberry.Parent[Person]) -> Any:
+    return parent
+
+
 @strawberry.type(description="A person who trades, or runs the place. Seen by themselves and by an ADMIN.")
 class User(Node):
     """Shows a `models.accounts.User`."""
@@ -40,11 +43,7 @@ class User(Node):
     investment_goal: InvestmentGoal = strawberry.field(description="What they say they invest for.")
     created_at: datetime = strawberry.field(description="When they registered.")
 
-    @strawberry.field(description="What they prefer.", graphql_type=UserPreferences)
-    @staticmethod
-    def preferences(parent: strawberry.Parent[Person]) -> Person:
-        """The user has all of it."""
-        return parent
+    preferences: UserPreferences = resolved(_itself, "What they prefer.")
 
 
 # ---------------------------------------------------------------- inputs
@@ -58,10 +57,8 @@ class RegisterInput:
     password: str = strawberry.field(description="10 to 128 characters (the least is a setting).")
     first_name: str = strawberry.field(description="1 to 100 characters.")
     last_name: str = strawberry.field(description="1 to 100 characters.")
-    risk_tolerance: RiskTolerance | None = strawberry.field(default=UNSET, description="MODERATE if not given.")
-    investment_goal: InvestmentGoal | None = strawberry.field(
-        default=UNSET, description="BALANCED_GROWTH if not given."
-    )
+    risk_tolerance: RiskTolerance | None = strawberry.field(default=None, description="MODERATE if not given.")
+    investment_goal: InvestmentGoal | None = strawberry.field(default=None, description="BALANCED_GROWTH if not given.")
 
 
 @strawberry.input(description="Who signs in.")
@@ -98,31 +95,31 @@ class ChangePasswordInput:
 class UpdateProfileInput:
     """Becomes `ProfileChanges`."""
 
-    first_name: str | None = strawberry.field(default=UNSET, description="1 to 100 characters.")
-    last_name: str | None = strawberry.field(default=UNSET, description="1 to 100 characters.")
-    risk_tolerance: RiskTolerance | None = strawberry.field(default=UNSET, description="How much loss can be borne.")
-    investment_goal: InvestmentGoal | None = strawberry.field(default=UNSET, description="What is invested for.")
+    first_name: str | None = strawberry.field(default=None, description="1 to 100 characters.")
+    last_name: str | None = strawberry.field(default=None, description="1 to 100 characters.")
+    risk_tolerance: RiskTolerance | None = strawberry.field(default=None, description="How much loss can be borne.")
+    investment_goal: InvestmentGoal | None = strawberry.field(default=None, description="What is invested for.")
 
 
 @strawberry.input(description="What of the preferences becomes another; what is not given, or null, stays.")
 class UpdatePreferencesInput:
     """Becomes `PreferenceChanges`."""
 
-    base_currency: str | None = strawberry.field(default=UNSET, description="Only USD, for now.")
-    timezone: str | None = strawberry.field(default=UNSET, description="An IANA name, like Europe/Berlin.")
-    notify_on_fill: bool | None = strawberry.field(default=UNSET, description="Whether to be told of fills.")
+    base_currency: str | None = strawberry.field(default=None, description="Only USD, for now.")
+    timezone: str | None = strawberry.field(default=None, description="An IANA name, like Europe/Berlin.")
+    notify_on_fill: bool | None = strawberry.field(default=None, description="Whether to be told of fills.")
     notify_on_risk_breach: bool | None = strawberry.field(
-        default=UNSET, description="Whether to be told of breached risk limits."
+        default=None, description="Whether to be told of breached risk limits."
     )
     notify_on_market_alert: bool | None = strawberry.field(
-        default=UNSET, description="Whether to be told of market alerts."
+        default=None, description="Whether to be told of market alerts."
     )
 
 
 def _given(of: Any) -> dict[str, Any]:
     """What an input says, without what is left out or null."""
     said = {name: getattr(of, name) for name in of.__dataclass_fields__}
-    return {name: value for name, value in said.items() if value is not UNSET and value is not None}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 # ---------------------------------------------------------------- payloads
@@ -163,85 +160,84 @@ def _auth(done: commands.SignedIn) -> AuthPayload:
     )
 
 
-# ---------------------------------------------------------------- fields
+# ---------------------------------------------------------------- questions
+
+
+def _viewer(info: Info) -> Person | None:
+    return queries.viewer(info.context)
+
+
+async def _user(info: Info, given: Id) -> Person | None:
+    return await queries.user_by_id(info.context, local_id(given, "User", "id"))
 
 
 @strawberry.type
 class AccountQueries:
     """What can be asked about users."""
 
-    @strawberry.field(description="Who is asking; null for an anonymous caller.", graphql_type=User | None)
-    @staticmethod
-    def viewer(info: Info) -> Person | None:
-        """The caller."""
-        return queries.viewer(info.context)
+    viewer: User | None = resolved(_viewer, "Who is asking; null for an anonymous caller.")
+    user: User | None = resolved(_user, "A user: oneself, or anybody for an ADMIN; else null.")
 
-    @strawberry.field(description="A user: oneself, or anybody for an ADMIN; else null.", graphql_type=User | None)
-    @staticmethod
-    async def user(info: Info, id: strawberry.ID) -> Person | None:  # noqa: A002 - reason: the API's name
-        """By id."""
-        return await queries.user_by_id(info.context, local_id(id, "User", "id"))
+
+# ---------------------------------------------------------------- commands
+
+
+@answering(AuthPayload)
+async def _register(info: Info, asked: Input[RegisterInput]) -> AuthPayload:
+    return _auth(await commands.register(info.context, Registration(**_given(asked))))
+
+
+@answering(AuthPayload)
+async def _login(info: Info, asked: Input[LoginInput]) -> AuthPayload:
+    return _auth(await commands.login(info.context, asked.email, asked.password))
+
+
+@answering(AuthPayload)
+async def _refresh_token(info: Info, asked: Input[RefreshTokenInput]) -> AuthPayload:
+    return _auth(await commands.refresh_token(info.context, asked.refresh_token))
+
+
+@answering(LogoutPayload)
+async def _logout(info: Info, asked: Input[LogoutInput]) -> LogoutPayload:
+    await commands.logout(info.context, asked.refresh_token)
+    return LogoutPayload()
+
+
+@answering(LogoutPayload)
+async def _logout_everywhere(info: Info) -> LogoutPayload:
+    await commands.logout_everywhere(info.context)
+    return LogoutPayload()
+
+
+@answering(UserPayload)
+async def _change_password(info: Info, asked: Input[ChangePasswordInput]) -> UserPayload:
+    done = await commands.change_password(info.context, asked.current_password, asked.new_password)
+    return UserPayload(user=done)
+
+
+@answering(UserPayload)
+async def _update_profile(info: Info, asked: Input[UpdateProfileInput]) -> UserPayload:
+    return UserPayload(user=await commands.update_profile(info.context, ProfileChanges(**_given(asked))))
+
+
+@answering(UserPayload)
+async def _update_preferences(info: Info, asked: Input[UpdatePreferencesInput]) -> UserPayload:
+    return UserPayload(user=await commands.update_preferences(info.context, PreferenceChanges(**_given(asked))))
 
 
 @strawberry.type
 class AccountMutations:
     """What can be done about users."""
 
-    @strawberry.mutation(description="Become a user, and sign in.")
-    @staticmethod
-    @answering(AuthPayload)
-    async def register(info: Info, given: Input[RegisterInput]) -> AuthPayload:
-        """A new TRADER."""
-        return _auth(await commands.register(info.context, Registration(**_given(given))))
-
-    @strawberry.mutation(description="Sign in.")
-    @staticmethod
-    @answering(AuthPayload)
-    async def login(info: Info, given: Input[LoginInput]) -> AuthPayload:
-        """By email and password."""
-        return _auth(await commands.login(info.context, given.email, given.password))
-
-    @strawberry.mutation(description="The next pair of tokens for a refresh token that has not been used.")
-    @staticmethod
-    @answering(AuthPayload)
-    async def refresh_token(info: Info, given: Input[RefreshTokenInput]) -> AuthPayload:
-        """Rotation."""
-        return _auth(await commands.refresh_token(info.context, given.refresh_token))
-
-    @strawberry.mutation(description="End one sign-in. Answers the same whether or not there was one.")
-    @staticmethod
-    @answering(LogoutPayload)
-    async def logout(info: Info, given: Input[LogoutInput]) -> LogoutPayload:
-        """By its refresh token."""
-        await commands.logout(info.context, given.refresh_token)
-        return LogoutPayload()
-
-    @strawberry.mutation(description="End every sign-in of the caller, this one too.")
-    @staticmethod
-    @answering(LogoutPayload)
-    async def logout_everywhere(info: Info) -> LogoutPayload:
-        """All of them."""
-        await commands.logout_everywhere(info.context)
-        return LogoutPayload()
-
-    @strawberry.mutation(description="Change the caller's password and end their other sign-ins.")
-    @staticmethod
-    @answering(UserPayload)
-    async def change_password(info: Info, given: Input[ChangePasswordInput]) -> UserPayload:
-        """With the current one."""
-        done = await commands.change_password(info.context, given.current_password, given.new_password)
-        return UserPayload(user=done)
-
-    @strawberry.mutation(description="Change the caller's profile.")
-    @staticmethod
-    @answering(UserPayload)
-    async def update_profile(info: Info, given: Input[UpdateProfileInput]) -> UserPayload:
-        """What is given of it."""
-        return UserPayload(user=await commands.update_profile(info.context, ProfileChanges(**_given(given))))
-
-    @strawberry.mutation(description="Change the caller's preferences.")
-    @staticmethod
-    @answering(UserPayload)
-    async def update_preferences(info: Info, given: Input[UpdatePreferencesInput]) -> UserPayload:
-        """What is given of them."""
-        return UserPayload(user=await commands.update_preferences(info.context, PreferenceChanges(**_given(given))))
+    register: AuthPayload = resolved(_register, "Become a user, and sign in.")
+    login: AuthPayload = resolved(_login, "Sign in.")
+    refresh_token: AuthPayload = resolved(
+        _refresh_token, "The next pair of tokens for a refresh token that has not been used."
+    )
+    logout: LogoutPayload = resolved(_logout, "End one sign-in. Answers the same whether or not there was one.")
+    logout_everywhere: LogoutPayload = resolved(_logout_everywhere, "End every sign-in of the caller, this one too.")
+    change_password: UserPayload = resolved(
+        _change_password, "Change the caller's password and end their other sign-ins."
+    )
+    update_profile: UserPayload = resolved(_update_profile, "Change the caller's profile.")
+    update_preferences: UserPayload = resolved(_update_preferences, "Change the caller's preferences.")

@@ -1,11 +1,10 @@
 """Portfolios, what they are worth and their ledger on the wire."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
-from uuid import UUID
 
 import strawberry
 
@@ -32,13 +31,263 @@ from graph.errors import Payload, answering
 from graph.marketdata import Instrument, instrument_of
 from models.accounts import User
 from models.enums import TransactionKind
-from models.errors import missing
-from models.marketdata import Instrument as DomainInstrument
+from models.marketdata import Instrument as Listed
 from models.orders import Fill
+from models.risk import RiskLimit
 from resolvers.accounts.queries import user_by_id
 from resolvers.events.queries import cursor_of
-from resolvers.orders.queries import fills_by_id
+from resolvers.orders.queries import fill as fill_by_id
 from resolvers.paging import Page
 from resolvers.portfolios import commands, queries
-from resolvers.portfolios.loaders import Worth, portfolios_by_id
+from resolvers.portfolios.loaders import Worth
+from resolvers.requests import Done
 from resolvers.risk.queries import risk_limits
+
+
+def portfolio_of(parent: strawberry.Parent[Any], info: Info) -> Awaitable[domain.Portfolio | None]:
+    """The portfolio of what has a `portfolio_id`."""
+    return queries.portfolio(info.context, parent.portfolio_id)
+
+
+# ---------------------------------------------------------------- the ledger
+
+
+def _fill(parent: strawberry.Parent[domain.Transaction], info: Info) -> Awaitable[Fill | None] | None:
+    return None if parent.fill_id is None else fill_by_id(info.context, parent.fill_id)
+
+
+@strawberry.type(description="One row of a portfolio's ledger, which is only ever added to.")
+class Transaction(Node):
+    """Shows `models.portfolios.Transaction`."""
+
+    is_type_of = stands_for(domain.Transaction)
+
+    id: strawberry.ID = identified("Transaction")
+    kind: TransactionKind = strawberry.field(description="Why cash moved.")
+    amount: Decimal = strawberry.field(description="How much, in the base currency; negative when it went out.")
+    balance_after: Decimal = strawberry.field(description="The cash after it: the sum of all amounts up to it.")
+    description: str = strawberry.field(description="The same for people.")
+    fill: Any = resolved(_fill, "The fill that moved it, if one did.", later("orders", "Fill") | None)
+    occurred_at: datetime = strawberry.field(description="When it moved.")
+
+
+@strawberry.type(description="A page of a ledger.")
+class TransactionConnection(Connection[Transaction]):
+    """Newest first."""
+
+
+@strawberry.input(description="Which ledger rows: every field that is given has to match.")
+class TransactionFilter:
+    """Becomes a `TransactionChoice`."""
+
+    kinds: list[TransactionKind] | None = strawberry.field(default=None, description="One of these kinds.")
+    from_: datetime | None = strawberry.field(name="from", default=None, description="Not before this.")
+    to: datetime | None = strawberry.field(default=None, description="Not after this.")
+
+    @property
+    def choice(self) -> queries.TransactionChoice:
+        """For the query."""
+        return queries.TransactionChoice(None if self.kinds is None else tuple(self.kinds), self.from_, self.to)
+
+
+# ---------------------------------------------------------------- what it is worth
+
+
+def _valued(name: str, description: str) -> Any:
+    """A field of the valuation in a `Worth`."""
+
+    def resolve(parent: strawberry.Parent[Worth]) -> Any:
+        return getattr(parent.valuation, name)
+
+    return resolved(resolve, description)
+
+
+def _unpriced(parent: strawberry.Parent[Worth], info: Info) -> Awaitable[list[Listed | None]]:
+    return asyncio.gather(*(instrument_of(symbol, info) for symbol in parent.valuation.unpriced))
+
+
+@strawberry.type(description="What a portfolio is worth. Null where a price is missing: never made up.")
+class Valuation:
+    """Shows a `Worth`."""
+
+    portfolio: domain.Portfolio = strawberry.field(
+        graphql_type=later("portfolios", "Portfolio"), description="The portfolio, as it is valued."
+    )
+    as_of: datetime = _valued("as_of", "When.")
+    cash: Decimal = _valued("cash", "The cash.")
+    market_value: Decimal | None = _valued("market_value", "Its positions at the last prices; short ones negative.")
+    total_value: Decimal | None = _valued("total_value", "Cash and positions.")
+    unrealized_pnl: Decimal | None = _valued("unrealized_pnl", "Profit or loss of what is held, commissions apart.")
+    realized_pnl: Decimal = _valued("realized_pnl", "Profit or loss of what was closed, commissions apart.")
+    day_pnl: Decimal | None = _valued("day_pnl", "Profit or loss since the UTC day began, commissions apart.")
+    stale: bool = _valued("stale", "Whether a price behind it is older than the feed promises.")
+    unpriced: list[Instrument] = resolved(_unpriced, "What has no price at all.")
+
+
+# ---------------------------------------------------------------- the portfolio
+
+Filter = Annotated[
+    TransactionFilter | None, strawberry.argument(name="filter", description="Which rows; all if not given.")
+]
+
+
+def _owner(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[User | None]:
+    return user_by_id(info.context, parent.owner_id)
+
+
+async def _valuation(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Worth | None:
+    return await queries.worth(info.context, parent.id)
+
+
+async def _buying_power(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Decimal | None:
+    worth = await queries.worth(info.context, parent.id)
+    return None if worth is None else worth.buying_power
+
+
+def _transactions(
+    parent: strawberry.Parent[domain.Portfolio],
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+    chosen: Filter = None,
+) -> Awaitable[Page[domain.Transaction]]:
+    choice = (chosen or TransactionFilter()).choice
+    return queries.transactions_of(info.context, parent.id, page_args(first, after, last, before), choice)
+
+
+def _risk_limits(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[RiskLimit]]:
+    return risk_limits(info.context, parent.id)
+
+
+def _trading_status(
+    parent: strawberry.Parent[domain.Portfolio], info: Info
+) -> Awaitable[domain.TradingStatus]:
+    return queries.trading_status(info.context, parent)
+
+
+@strawberry.type(description="Cash and positions that are traded and measured together.")
+class Portfolio(Node):
+    """Shows `models.portfolios.Portfolio`."""
+
+    is_type_of = stands_for(domain.Portfolio)
+
+    id: strawberry.ID = identified("Portfolio")
+    name: str = strawberry.field(description="What its owner calls it.")
+    base_currency: str = strawberry.field(description="What its cash is in (ISO 4217).")
+    owner: User = resolved(_owner, "Whose it is.", later("accounts", "User"))
+    created_at: datetime = strawberry.field(description="When it was made.")
+    cash: Decimal = strawberry.field(description="The balance of its ledger.")
+    reserved_cash: Decimal = strawberry.field(description="Held back for open orders.")
+    buying_power: Decimal = resolved(
+        _buying_power, "`cash` less `reservedCash` less one and a half times the market value of short positions."
+    )
+    valuation: Valuation = resolved(_valuation, "What it is worth at the latest prices.")
+    transactions: TransactionConnection = resolved(_transactions, "Its ledger, newest first.")
+    risk_limits: list[RiskLimit] = resolved(
+        _risk_limits, "The limits that were set for it.", list[later("risk", "RiskLimit")]
+    )
+    trading_status: domain.TradingStatus = resolved(
+        _trading_status,
+        "What trading is let through: the stricter of its own status and everybody's.",
+        later("risk", "TradingStatus"),
+    )
+
+
+@strawberry.type(description="A page of portfolios.")
+class PortfolioConnection(Connection[Portfolio]):
+    """Oldest first."""
+
+
+# ---------------------------------------------------------------- inputs and payloads
+
+
+@strawberry.input(description="A new portfolio.")
+class CreatePortfolioInput:
+    """For `createPortfolio`."""
+
+    name: str = strawberry.field(description="What to call it.")
+    base_currency: str | None = strawberry.field(default=None, description="USD, which it is if not given.")
+    initial_cash: Decimal | None = strawberry.field(default=None, description="Its first deposit; none if not given.")
+
+
+@strawberry.input(description="What of a portfolio to change.")
+class UpdatePortfolioInput:
+    """For `updatePortfolio`."""
+
+    portfolio_id: strawberry.ID = strawberry.field(description="The portfolio.")
+    name: str | None = strawberry.field(default=None, description="What to call it; unchanged if not given.")
+
+
+@strawberry.input(description="Cash to pay in or out.")
+class CashInput:
+    """For `depositCash` and `withdrawCash`."""
+
+    portfolio_id: strawberry.ID = strawberry.field(description="The portfolio.")
+    amount: Decimal = strawberry.field(description="How much, in its base currency; more than 0.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Your own key: the same key moves the cash once, whatever the retries."
+    )
+
+
+@strawberry.type(description="What changing a portfolio answers with.")
+class PortfolioPayload(Payload):
+    """A portfolio, or why not."""
+
+    portfolio: domain.Portfolio | None = strawberry.field(
+        graphql_type=Portfolio | None, default=None, description="The portfolio as it is now."
+    )
+    cursor: str | None = strawberry.field(default=None, description="Where the event log stood once this was done.")
+
+    @classmethod
+    def of(cls, info: Info, done: Done[domain.Portfolio]) -> "PortfolioPayload":
+        """What a command answered with."""
+        return cls(portfolio=done.value, cursor=cursor_of(info.context, done.position))
+
+
+@answering(PortfolioPayload)
+async def _create(info: Info, asked: Input[CreatePortfolioInput]) -> PortfolioPayload:
+    done = await commands.create_portfolio(info.context, asked.name, asked.base_currency, asked.initial_cash)
+    return PortfolioPayload.of(info, done)
+
+
+@answering(PortfolioPayload)
+async def _update(info: Info, asked: Input[UpdatePortfolioInput]) -> PortfolioPayload:
+    portfolio_id = input_id(asked.portfolio_id, "Portfolio", "portfolioId")
+    return PortfolioPayload.of(info, await commands.update_portfolio(info.context, portfolio_id, asked.name))
+
+
+@answering(PortfolioPayload)
+async def _deposit(info: Info, asked: Input[CashInput]) -> PortfolioPayload:
+    portfolio_id = input_id(asked.portfolio_id, "Portfolio", "portfolioId")
+    done = await commands.deposit_cash(info.context, portfolio_id, asked.amount, asked.idempotency_key)
+    return PortfolioPayload.of(info, done)
+
+
+@answering(PortfolioPayload)
+async def _withdraw(info: Info, asked: Input[CashInput]) -> PortfolioPayload:
+    portfolio_id = input_id(asked.portfolio_id, "Portfolio", "portfolioId")
+    done = await commands.withdraw_cash(info.context, portfolio_id, asked.amount, asked.idempotency_key)
+    return PortfolioPayload.of(info, done)
+
+
+def _portfolio(info: Info, given: Id) -> Awaitable[domain.Portfolio | None]:
+    return queries.portfolio(info.context, local_id(given, "Portfolio", "id"))
+
+
+@strawberry.type
+class PortfolioQueries:
+    """What can be asked of portfolios."""
+
+    portfolio: Portfolio | None = resolved(_portfolio, "A portfolio of the caller's; null for any other.")
+
+
+@strawberry.type
+class PortfolioMutations:
+    """What can be done with portfolios."""
+
+    create_portfolio: PortfolioPayload = resolved(_create, "Make a portfolio.")
+    update_portfolio: PortfolioPayload = resolved(_update, "Rename a portfolio.")
+    deposit_cash: PortfolioPayload = resolved(_deposit, "Pay cash into a portfolio.")
+    withdraw_cash: PortfolioPayload = resolved(_withdraw, "Pay cash out, as far as the buying power goes.")

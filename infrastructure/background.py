@@ -1,7 +1,6 @@
 """Work that goes on beside the requests, and comes back when it fails."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -28,8 +27,8 @@ class Background:
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        # Not `await self._task`: that could not tell its cancellation from one of who stops it.
+        await asyncio.wait({self._task})
         self._task = None
 
     async def _forever(self) -> None:

@@ -63,7 +63,8 @@ class Relay:
             if not await self._read():
                 # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the news.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._poll_s)
+                    async with asyncio.timeout(self._poll_s):
+                        await self._news.wait()
                 self._news.clear()
 
     async def _read(self) -> bool:
