@@ -1,5 +1,6 @@
 """Users and their sign-ins."""
 
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Any
 
@@ -7,6 +8,8 @@ import strawberry
 
 from graph.base import Id, Info, Input, Node, identified, local_id, resolved, stands_for
 from graph.errors import Payload, answering
+from graph.orders import UserOrders
+from graph.portfolios import UserPortfolios
 from models.accounts import User as Person
 from models.enums import InvestmentGoal, RiskTolerance, Role
 from models.people import PreferenceChanges, ProfileChanges, Registration
@@ -29,7 +32,7 @@ def _itself(parent: strawberry.Parent[Person]) -> Any:
 
 
 @strawberry.type(description="A person who trades, or runs the place. Seen by themselves and by an ADMIN.")
-class User(Node):
+class User(UserOrders, UserPortfolios, Node):
     """Shows a `models.accounts.User`."""
 
     is_type_of = stands_for(Person)
@@ -167,8 +170,8 @@ def _viewer(info: Info) -> Person | None:
     return queries.viewer(info.context)
 
 
-async def _user(info: Info, given: Id) -> Person | None:
-    return await queries.user_by_id(info.context, local_id(given, "User", "id"))
+def _user(info: Info, given: Id) -> Awaitable[Person | None]:
+    return queries.user_by_id(info.context, local_id(given, "User", "id"))
 
 
 @strawberry.type

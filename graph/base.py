@@ -102,6 +102,11 @@ def later(module: str, name: str) -> Any:
     return Annotated[ForwardRef(name), strawberry.lazy(f"graph.{module}")]
 
 
+def list_of(graphql_type: Any) -> Any:
+    """A list of a type that `later` names."""
+    return list[graphql_type]
+
+
 # ---------------------------------------------------------------- pages
 
 First = Annotated[int | None, strawberry.argument(description="The first so many, or those behind `after`.")]

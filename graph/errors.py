@@ -17,7 +17,7 @@ from graphql import GraphQLError, GraphQLSyntaxError, ValueNode, VariableNode
 from strawberry.extensions import SchemaExtension
 
 import graph.words  # noqa: F401  # reason: makes the enums known before a type names them
-from graph.base import later
+from graph.base import later, list_of
 from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from models import errors as domain
 from models.cursors import CursorExpired
@@ -94,7 +94,7 @@ class RiskCheckError(MutationError):
     is_type_of = _is(domain.RiskFault)
 
     checks: list[RiskCheck] = strawberry.field(
-        graphql_type=list[later("risk", "RiskCheck")],  # type: ignore[misc]  # reason: made at run time
+        graphql_type=list_of(later("risk", "RiskCheck")),
         description="Every check that was made, passed or not.",
     )
 

@@ -22,6 +22,7 @@ from graph.base import (
     resolved,
     stands_for,
 )
+from graph.belonging import instrument_of
 from models.enums import AssetClass
 from resolvers.marketdata import queries
 from resolvers.paging import Page
@@ -51,15 +52,6 @@ class Instrument(Node):
     )
 
 
-def instrument_of(symbol: str, info: Info) -> Awaitable[domain.Instrument | None]:
-    """The instrument of what has a `symbol`."""
-    return queries.instrument(info.context, symbol)
-
-
-def _of_quote(parent: strawberry.Parent[domain.Quote], info: Info) -> Awaitable[domain.Instrument | None]:
-    return instrument_of(parent.symbol, info)
-
-
 def _age_ms(parent: strawberry.Parent[domain.Quote], info: Info) -> int:
     return round(parent.age(info.context.now).total_seconds() * 1000)
 
@@ -75,7 +67,7 @@ class Quote:
     is_type_of = stands_for(domain.Quote)
 
     symbol: str = strawberry.field(description="The instrument's symbol.")
-    instrument: Instrument = resolved(_of_quote, "The instrument.")
+    instrument: Instrument = resolved(instrument_of, "The instrument.")
     bid: Decimal = strawberry.field(description="The best price that is bid.")
     bid_size: Decimal = strawberry.field(description="How much is bid for at it.")
     ask: Decimal = strawberry.field(description="The best price that is asked.")
@@ -120,7 +112,7 @@ Filter = Annotated[
 
 
 def _instrument(info: Info, symbol: Symbol) -> Awaitable[domain.Instrument | None]:
-    return instrument_of(symbol, info)
+    return queries.instrument(info.context, symbol)
 
 
 def _instruments(
@@ -129,10 +121,10 @@ def _instruments(
     after: After = None,
     last: Last = None,
     before: Before = None,
-    chosen: Filter = None,
+    given: Filter = None,
 ) -> Awaitable[Page[domain.Instrument]]:
-    chosen = chosen or InstrumentFilter()
-    return queries.instruments(info.context, page_args(first, after, last, before), chosen.choice)
+    choice = (given or InstrumentFilter()).choice
+    return queries.instruments(info.context, page_args(first, after, last, before), choice)
 
 
 @strawberry.type

@@ -22,38 +22,38 @@ from graph.base import (
     identified,
     input_id,
     later,
+    list_of,
     local_id,
     page_args,
     resolved,
     stands_for,
 )
+from graph.belonging import owner_of
 from graph.errors import Payload, answering
-from graph.marketdata import Instrument, instrument_of
+from graph.marketdata import Instrument
+from graph.orders import ChosenOrders, FillConnection, OrderConnection, chosen
+from graph.positions import ChosenPositions, PositionConnection, PositionFilter
 from models.accounts import User
 from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
-from models.orders import Fill
+from models.orders import Fill, Order
+from models.positions import Position
 from models.risk import RiskLimit
-from resolvers.accounts.queries import user_by_id
 from resolvers.events.queries import cursor_of
-from resolvers.orders.queries import fill as fill_by_id
+from resolvers.marketdata.queries import instrument
+from resolvers.orders.queries import fills_by_id, fills_of_portfolio, orders_of_portfolio
 from resolvers.paging import Page
 from resolvers.portfolios import commands, queries
 from resolvers.portfolios.loaders import Worth
+from resolvers.positions.queries import positions_of
 from resolvers.requests import Done
 from resolvers.risk.queries import risk_limits
-
-
-def portfolio_of(parent: strawberry.Parent[Any], info: Info) -> Awaitable[domain.Portfolio | None]:
-    """The portfolio of what has a `portfolio_id`."""
-    return queries.portfolio(info.context, parent.portfolio_id)
-
 
 # ---------------------------------------------------------------- the ledger
 
 
 def _fill(parent: strawberry.Parent[domain.Transaction], info: Info) -> Awaitable[Fill | None] | None:
-    return None if parent.fill_id is None else fill_by_id(info.context, parent.fill_id)
+    return None if parent.fill_id is None else info.context.load(fills_by_id, parent.fill_id)
 
 
 @strawberry.type(description="One row of a portfolio's ledger, which is only ever added to.")
@@ -103,7 +103,7 @@ def _valued(name: str, description: str) -> Any:
 
 
 def _unpriced(parent: strawberry.Parent[Worth], info: Info) -> Awaitable[list[Listed | None]]:
-    return asyncio.gather(*(instrument_of(symbol, info) for symbol in parent.valuation.unpriced))
+    return asyncio.gather(*(instrument(info.context, symbol) for symbol in parent.valuation.unpriced))
 
 
 @strawberry.type(description="What a portfolio is worth. Null where a price is missing: never made up.")
@@ -131,10 +131,6 @@ Filter = Annotated[
 ]
 
 
-def _owner(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[User | None]:
-    return user_by_id(info.context, parent.owner_id)
-
-
 async def _valuation(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Worth | None:
     return await queries.worth(info.context, parent.id)
 
@@ -144,6 +140,42 @@ async def _buying_power(parent: strawberry.Parent[domain.Portfolio], info: Info)
     return None if worth is None else worth.buying_power
 
 
+def _positions(
+    parent: strawberry.Parent[domain.Portfolio],
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+    given: ChosenPositions = None,
+) -> Awaitable[Page[Position]]:
+    choice = (given or PositionFilter()).choice
+    return positions_of(info.context, parent.id, page_args(first, after, last, before), choice)
+
+
+def _orders(
+    parent: strawberry.Parent[domain.Portfolio],
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+    given: ChosenOrders = None,
+) -> Awaitable[Page[Order]]:
+    return orders_of_portfolio(info.context, parent.id, page_args(first, after, last, before), chosen(given))
+
+
+def _fills(
+    parent: strawberry.Parent[domain.Portfolio],
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> Awaitable[Page[Fill]]:
+    return fills_of_portfolio(info.context, parent.id, page_args(first, after, last, before))
+
+
 def _transactions(
     parent: strawberry.Parent[domain.Portfolio],
     info: Info,
@@ -151,9 +183,9 @@ def _transactions(
     after: After = None,
     last: Last = None,
     before: Before = None,
-    chosen: Filter = None,
+    given: Filter = None,
 ) -> Awaitable[Page[domain.Transaction]]:
-    choice = (chosen or TransactionFilter()).choice
+    choice = (given or TransactionFilter()).choice
     return queries.transactions_of(info.context, parent.id, page_args(first, after, last, before), choice)
 
 
@@ -161,9 +193,7 @@ def _risk_limits(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awa
     return risk_limits(info.context, parent.id)
 
 
-def _trading_status(
-    parent: strawberry.Parent[domain.Portfolio], info: Info
-) -> Awaitable[domain.TradingStatus]:
+def _trading_status(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[domain.TradingStatus]:
     return queries.trading_status(info.context, parent)
 
 
@@ -176,7 +206,7 @@ class Portfolio(Node):
     id: strawberry.ID = identified("Portfolio")
     name: str = strawberry.field(description="What its owner calls it.")
     base_currency: str = strawberry.field(description="What its cash is in (ISO 4217).")
-    owner: User = resolved(_owner, "Whose it is.", later("accounts", "User"))
+    owner: User = resolved(owner_of, "Whose it is.", later("accounts", "User"))
     created_at: datetime = strawberry.field(description="When it was made.")
     cash: Decimal = strawberry.field(description="The balance of its ledger.")
     reserved_cash: Decimal = strawberry.field(description="Held back for open orders.")
@@ -184,9 +214,12 @@ class Portfolio(Node):
         _buying_power, "`cash` less `reservedCash` less one and a half times the market value of short positions."
     )
     valuation: Valuation = resolved(_valuation, "What it is worth at the latest prices.")
+    positions: PositionConnection = resolved(_positions, "Its positions, oldest first.")
+    orders: OrderConnection = resolved(_orders, "Its orders, newest first.")
+    fills: FillConnection = resolved(_fills, "Its fills, newest first.")
     transactions: TransactionConnection = resolved(_transactions, "Its ledger, newest first.")
     risk_limits: list[RiskLimit] = resolved(
-        _risk_limits, "The limits that were set for it.", list[later("risk", "RiskLimit")]
+        _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit"))
     )
     trading_status: domain.TradingStatus = resolved(
         _trading_status,
@@ -198,6 +231,24 @@ class Portfolio(Node):
 @strawberry.type(description="A page of portfolios.")
 class PortfolioConnection(Connection[Portfolio]):
     """Oldest first."""
+
+
+def _portfolios_of_user(
+    parent: strawberry.Parent[Any],
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> Awaitable[Page[domain.Portfolio]]:
+    return queries.portfolios_of(info.context, parent.id, page_args(first, after, last, before))
+
+
+@strawberry.type
+class UserPortfolios:
+    """What a user has of portfolios."""
+
+    portfolios: PortfolioConnection = resolved(_portfolios_of_user, "Their portfolios, oldest first.")
 
 
 # ---------------------------------------------------------------- inputs and payloads

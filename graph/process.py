@@ -13,6 +13,9 @@ from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
+from resolvers.floor import TradingFloor
+from resolvers.marketdata.commands import seed_catalogue
+from resolvers.seed import seed_demo
 
 
 class NotMigrated(Exception):  # noqa: N818 - reason: the name says what is wrong
@@ -38,14 +41,21 @@ class Process:
         self._started: list[Work] = []
 
     async def start(self) -> None:
-        """Migrate the embedded database, then start every work in order; raises `NotMigrated` for another database."""
-        if self.services.settings.embedded:
-            await migrate(self.services.database, self.services.clock.now())
-        elif not await is_migrated(self.services.database):
+        """Start every work in order. The embedded database is migrated first, and seeded in the end if it is new.
+
+        Raises `NotMigrated` for any other database that is not up to date.
+        """
+        services, settings = self.services, self.services.settings
+        if settings.embedded:
+            await migrate(services.database, services.clock.now())
+        elif not await is_migrated(services.database):
             raise NotMigrated("The database is not migrated: run `tradegraph migrate` first.")
-        for work in [self.services.relay, *self._works]:
-            await work.start()
+        await seed_catalogue(services)
+        for work in [services.relay, *self._works]:
             self._started.append(work)
+            await work.start()
+        if settings.embedded and settings.seed_demo:
+            await seed_demo(services)
 
     async def stop(self) -> None:
         """Stop every work that was started, the last first, and close the database."""
@@ -84,4 +94,4 @@ def build_services(
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    return Process(services, works=[])
+    return Process(services, works=[TradingFloor(services)])

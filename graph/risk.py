@@ -9,10 +9,10 @@ import strawberry
 import models.portfolios as portfolios_domain
 import models.risk as domain
 from graph.base import Info, Input, Node, identified, input_id, later, resolved, stands_for
+from graph.belonging import portfolio_of
 from graph.errors import Payload, answering
-from graph.portfolios import PortfolioPayload, portfolio_of
+from graph.portfolios import PortfolioPayload
 from models.enums import RiskCheckKind, RiskLimitKind, Severity, TradingState
-from resolvers.events.queries import cursor_of
 from resolvers.portfolios.queries import market_status
 from resolvers.risk import commands, queries
 
@@ -141,7 +141,7 @@ async def _set_risk_limit(info: Info, asked: Input[SetRiskLimitInput]) -> RiskLi
 async def _remove_risk_limit(info: Info, asked: Input[RemoveRiskLimitInput]) -> PortfolioPayload:
     portfolio_id = input_id(asked.portfolio_id, "Portfolio", "portfolioId")
     done = await commands.remove_risk_limit(info.context, portfolio_id, asked.kind)
-    return PortfolioPayload(portfolio=done.value, cursor=cursor_of(info.context, done.position))
+    return PortfolioPayload.of(info, done)
 
 
 @answering(TradingStatusPayload)

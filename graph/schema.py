@@ -15,20 +15,31 @@ from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
 from graph.marketdata import MarketQueries
 from graph.nodes import NodeQueries
-from graph.orders import OrderMutations, OrderQueries
+from graph.orders import OrderQueries
 from graph.portfolios import PortfolioMutations, PortfolioQueries
 from graph.positions import PositionQueries
-from graph.risk import RiskMutations
+from graph.risk import RiskMutations, RiskQueries
 from graph.scalars import SCALARS
+from graph.trading import TradingMutations, TradingQueries
 
 
 @strawberry.type(description="What can be asked.")
-class Query(NodeQueries, AccountQueries, PortfolioQueries, OrderQueries, PositionQueries, MarketQueries, EventQueries):
+class Query(
+    NodeQueries,
+    AccountQueries,
+    PortfolioQueries,
+    OrderQueries,
+    TradingQueries,
+    PositionQueries,
+    MarketQueries,
+    RiskQueries,
+    EventQueries,
+):
     """The questions of every domain."""
 
 
 @strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
-class Mutation(AccountMutations, PortfolioMutations, OrderMutations, RiskMutations):
+class Mutation(AccountMutations, PortfolioMutations, TradingMutations, RiskMutations):
     """The commands of every domain."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, cast
 
 import orjson
@@ -18,7 +19,7 @@ from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message
-from strawberry.types.unset import UNSET, UnsetType
+from strawberry.types.unset import UnsetType
 
 from graph import graphiql
 from graph.context import Connection, address_of, of_request
@@ -39,8 +40,62 @@ INTERNAL_ERROR, UNAUTHORIZED, FORBIDDEN = 1011, 4401, 4403
 """Close codes: it is our fault, the sign-in has ended, what was presented is not good."""
 
 
+class _Socket(ASGIWebSocketAdapter):
+    """Text frames, and an end for who stops reading."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        try:
+            async with asyncio.timeout(SEND_S_MAX):
+                await self.ws.send_text(orjson.dumps(message).decode())
+        except (TimeoutError, RuntimeError, OSError) as error:
+            raise WebSocketDisconnected from error
+
+    async def close(self, code: int, reason: str) -> None:
+        # Both ends may close at once: the second to do so has nothing left to close.
+        with contextlib.suppress(RuntimeError):
+            await super().close(code, reason[:REASON_LENGTH_MAX])
+
+
+class _Handler(BaseGraphQLTransportWSHandler[Context | Connection, None]):
+    """Knows its caller from `connection_init` on, and closes when their sign-in ends."""
+
+    _watch: asyncio.Task[None] | None = None
+
+    async def handle_message(self, message: Message) -> None:
+        if _well_formed(message):
+            await super().handle_message(message)
+        else:
+            await self.handle_invalid_message("Failed to parse message")
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        try:
+            await super().handle_connection_init(message)
+        except Unauthenticated as error:
+            await self.websocket.close(FORBIDDEN, f"{error.reason}: {error}")
+        except DatabaseUnavailable:
+            await self.websocket.close(INTERNAL_ERROR, UNAVAILABLE)
+        connection = cast("Connection", self.context)
+        if self.connection_acknowledged and connection.viewer is not None and self._watch is None:
+            self._watch = asyncio.create_task(self._until_signed_out(connection.operation()))
+
+    async def shutdown(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        await super().shutdown()
+
+    async def _until_signed_out(self, ctx: Context) -> None:
+        try:
+            async for _ in while_signed_in(ctx, _silence()):
+                pass
+        except Unauthenticated as error:
+            await self.websocket.close(UNAUTHORIZED, f"{error.reason}: {error}")
+
+
 class Wire(GraphQL[Context | Connection, None]):
     """The endpoint: POST for operations, GET for GraphiQL, websockets that speak graphql-transport-ws."""
+
+    websocket_adapter_class = _Socket
+    graphql_transport_ws_handler_class = _Handler
 
     def __init__(self, schema: strawberry.Schema) -> None:
         super().__init__(
@@ -51,6 +106,7 @@ class Wire(GraphQL[Context | Connection, None]):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
         if scope["type"] != "http":
             await self.run(WebSocket(scope, receive, send))
             return
@@ -63,16 +119,22 @@ class Wire(GraphQL[Context | Connection, None]):
         except HTTPException as error:
             return self._refusal(error.status_code, error.reason, {"code": BAD_USER_INPUT})
         except Unauthenticated as error:
-            return self._refusal(401, str(error), {"code": "UNAUTHENTICATED", "reason": error.reason})
+            return self._refusal(
+                HTTPStatus.UNAUTHORIZED, str(error), {"code": "UNAUTHENTICATED", "reason": error.reason}
+            )
         except DatabaseUnavailable:
-            return self._refusal(503, UNAVAILABLE, {"code": "UNAVAILABLE"})
+            return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, {"code": "UNAVAILABLE"})
 
     def _refusal(self, status: int, message: str, extensions: dict[str, str]) -> Response:
         body = self.encode_json({"errors": [{"message": message, "extensions": extensions}]})
-        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
         return Response(body, status, headers, "application/json")
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Connection:
+    async def get_context(
+        self,
+        request: Request | WebSocket,
+        response: Response | WebSocket,  # noqa: ARG002 - reason: Strawberry's signature
+    ) -> Context | Connection:
         """One operation's context over HTTP, a connection's over a websocket."""
         services: Services = request.app.state.process.services
         if isinstance(request, WebSocket):
@@ -84,7 +146,7 @@ class Wire(GraphQL[Context | Connection, None]):
     async def on_ws_connect(self, context: Context | Connection) -> UnsetType | dict[str, object] | None:
         """Learn who it is, once for the connection."""
         await cast("Connection", context).authenticate()
-        return UNSET
+        return UnsetType()
 
     async def render_graphql_ide(self, request: Request) -> Response:
         """The page for a browser."""
@@ -104,60 +166,6 @@ class Wire(GraphQL[Context | Connection, None]):
     def encode_json(self, data: object) -> bytes:
         """JSON."""
         return orjson.dumps(data)
-
-
-class _Socket(ASGIWebSocketAdapter):
-    """Text frames, and an end for who stops reading."""
-
-    async def send_json(self, message: Mapping[str, object]) -> None:
-        try:
-            async with asyncio.timeout(SEND_S_MAX):
-                await self.ws.send_text(orjson.dumps(message).decode())
-        except (TimeoutError, RuntimeError, OSError) as error:
-            raise WebSocketDisconnected from error
-
-    async def close(self, code: int, reason: str) -> None:
-        # Both ends may close at once: the second to do so has nothing left to close.
-        with contextlib.suppress(RuntimeError):
-            await super().close(code, reason[:REASON_LENGTH_MAX])
-
-
-class _Handler(BaseGraphQLTransportWSHandler[Connection, None]):
-    """Knows its caller from `connection_init` on, and closes when their sign-in ends."""
-
-    _watch: asyncio.Task[None] | None = None
-
-    async def handle_message(self, message: Message) -> None:
-        if _well_formed(message):
-            await super().handle_message(message)
-        else:
-            await self.handle_invalid_message("Failed to parse message")
-
-    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
-        try:
-            await super().handle_connection_init(message)
-        except Unauthenticated as error:
-            await self.websocket.close(FORBIDDEN, f"{error.reason}: {error}")
-        except DatabaseUnavailable:
-            await self.websocket.close(INTERNAL_ERROR, UNAVAILABLE)
-        if self.connection_acknowledged and self.context.viewer is not None and self._watch is None:
-            self._watch = asyncio.create_task(self._until_signed_out())
-
-    async def shutdown(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        await super().shutdown()
-
-    async def _until_signed_out(self) -> None:
-        try:
-            async for _ in while_signed_in(self.context.operation(), _silence()):
-                pass
-        except Unauthenticated as error:
-            await self.websocket.close(UNAUTHORIZED, f"{error.reason}: {error}")
-
-
-Wire.websocket_adapter_class = _Socket
-Wire.graphql_transport_ws_handler_class = _Handler
 
 
 async def _silence() -> AsyncGenerator[None, None]:

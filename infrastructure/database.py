@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+import asyncpg
 import sqlalchemy
 from sqlalchemy import Executable, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -13,6 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from infrastructure import log
 from infrastructure.settings import Settings
 from models.events import Event
+
+# What drivers and pools raise as it is, without SQLAlchemy's wrapping, when no answer comes.
+_SILENCE = (OSError, TimeoutError, sqlalchemy.exc.TimeoutError, asyncpg.InternalClientError)
+_SQLITE_LOST = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 
 
 class OutcomeUnknown(Exception):  # noqa: N818 - reason: the name says what is known
@@ -98,6 +110,8 @@ async def _commit(connection: AsyncConnection) -> None:
         if _lost(error):
             raise OutcomeUnknown("the database did not confirm the commit") from error
         raise
+    except _SILENCE as error:
+        raise OutcomeUnknown("the database did not confirm the commit") from error
 
 
 @contextlib.contextmanager
@@ -108,7 +122,7 @@ def _translated() -> Any:
         if _lost(error):
             raise DatabaseUnavailable("the database can't be reached") from error
         raise
-    except (OSError, TimeoutError, sqlalchemy.exc.TimeoutError) as error:
+    except _SILENCE as error:
         raise DatabaseUnavailable("the database can't be reached") from error
 
 
@@ -116,6 +130,9 @@ def _lost(error: DBAPIError) -> bool:
     """Whether the connection failed, not the statement: asyncpg's errors of a lost connection have no SQLSTATE."""
     if error.connection_invalidated:
         return True
+    if isinstance(error.orig, sqlite3.Error):
+        # The low byte is the error, what is above it says more of it.
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_LOST
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         # 08: connection, 53: resources, 57: shut down or cancelled by a timeout, 55P03: lock timeout
@@ -165,9 +182,9 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
         "lock_timeout": str(settings.lock_timeout_ms),
         "idle_in_transaction_session_timeout": str(2 * settings.statement_timeout_ms),
     }
-    arguments = {"timeout": 5, "command_timeout": settings.statement_timeout_ms / 1000 + 1, "server_settings": server}
+    arguments = {"timeout": 5, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
 
-    def engine(size: int, **more: Any) -> AsyncEngine:
+    def engine(size: int, read_only: str, **more: Any) -> AsyncEngine:
         return create_async_engine(
             settings.url,
             pool_size=size,
@@ -175,10 +192,10 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
             pool_timeout=5,
             pool_pre_ping=True,
             pool_recycle=1800,
-            connect_args=arguments,
+            connect_args=arguments | {"server_settings": server | {"default_transaction_read_only": read_only}},
             **more,
         )
 
-    return engine(settings.writer_pool), engine(
-        settings.reader_pool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+    return engine(settings.writer_pool, "off"), engine(
+        settings.reader_pool, "on", isolation_level="AUTOCOMMIT", pool_reset_on_return=None
     )

@@ -69,7 +69,7 @@ class FeedRunner:
         self._lease = Lease(self._database, LEASE, str(services.ids.new()), settings.lease_s, self._clock)
         self._held = False
         self._kept_at: datetime | None = None
-        # Two, so that quotes in memory go on while the database or a listener takes its time.
+        # Two, so that memory has fresh quotes while the database or a listener takes its time.
         self._tasks = [Background("feed", self._quoting), Background("quotes table", self._keeping)]
 
     @property
@@ -94,7 +94,7 @@ class FeedRunner:
             logger.warning("the feed's lease was not released: it runs out by itself", error=str(error))
 
     async def tick(self, now: datetime) -> None:
-        """One round: what both background tasks do, once. A database that fails is logged, and does not raise."""
+        """One round: fresh quotes into memory, then the table. A database that fails is logged, and does not raise."""
         await self._quote(now)
         await self._keep(now)
 
@@ -106,7 +106,7 @@ class FeedRunner:
     async def _keeping(self) -> None:
         while True:
             await asyncio.sleep(KEEP_S)
-            await self._keep(self._clock.now())
+            await self.tick(self._clock.now())
 
     async def _quote(self, now: datetime) -> None:
         if self._held:

@@ -1,5 +1,6 @@
 """Who is asking, and who users are."""
 
+from collections.abc import Awaitable
 from uuid import UUID
 
 from sqlalchemy import select
@@ -51,6 +52,6 @@ def viewer(ctx: Context) -> User | None:
     return None if ctx.viewer is None else ctx.viewer.user
 
 
-async def user_by_id(ctx: Context, user_id: UUID) -> User | None:
+def user_by_id(ctx: Context, user_id: UUID) -> Awaitable[User | None]:
     """A user that the caller may see; one that they may not see is None like one that there is not."""
-    return None if ctx.viewer is None else await ctx.load(users_by_id, user_id)
+    return ctx.load(users_by_id, user_id)

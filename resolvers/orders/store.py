@@ -16,9 +16,8 @@ from models.risk import RiskLimit, RiskLimitRow
 from resolvers.marketdata.queries import quotes_in
 from resolvers.portfolios import store as portfolios
 from resolvers.positions.store import open_positions
-from resolvers.risk.loaders import LIMITS
 
-ORDERS, FILLS = table(OrderRow), table(FillRow)
+ORDERS, FILLS, LIMITS = table(OrderRow), table(FillRow), table(RiskLimitRow)
 IS_WORKING: ColumnElement[bool] = ORDERS.c.status.in_(WORKING)
 
 

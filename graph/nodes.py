@@ -1,0 +1,66 @@
+"""Anything by its id."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+import strawberry
+
+from graph.base import Id, Info, Node, parsed_id, resolved
+from models.errors import BadRequest
+from models.orders import Fill
+from resolvers.accounts.queries import user_by_id
+from resolvers.context import Context
+from resolvers.events.queries import event
+from resolvers.marketdata.queries import instrument
+from resolvers.orders.queries import fills_by_id, order
+from resolvers.portfolios.queries import portfolio
+from resolvers.positions.queries import position
+from resolvers.risk.queries import risk_limit
+
+
+async def _fill(ctx: Context, key: UUID) -> Fill | None:
+    return None if ctx.viewer is None else await ctx.load(fills_by_id, key)
+
+
+FINDERS: dict[str, Callable[[Context, Any], Awaitable[object]]] = {
+    "User": user_by_id,
+    "Portfolio": portfolio,
+    "Position": position,
+    "Order": order,
+    "Fill": _fill,
+    "RiskLimit": risk_limit,
+    "Instrument": instrument,
+    "Event": event,
+}
+"""For each type of node, how the caller's own is found; what is someone else's is None like what there is not."""
+
+
+def _found(ctx: Context, given: str, argument: str) -> Awaitable[object]:
+    parsed = parsed_id(given)
+    if parsed is None or parsed[0] not in FINDERS:
+        raise BadRequest(f"`{argument}` is no id.", argument)
+    return FINDERS[parsed[0]](ctx, parsed[1])
+
+
+Ids = Annotated[list[strawberry.ID], strawberry.argument(description="The ids, as many as a page may have.")]
+
+
+def _node(info: Info, given: Id) -> Awaitable[object]:
+    return _found(info.context, given, "id")
+
+
+async def _nodes(info: Info, ids: Ids) -> list[object]:
+    most = info.context.services.settings.page_size_max
+    if len(ids) > most:
+        raise BadRequest(f"`ids` has {len(ids)}: it may have {most} at most.", "ids")
+    return await asyncio.gather(*[_found(info.context, given, "ids") for given in ids])
+
+
+@strawberry.type
+class NodeQueries:
+    """What can be asked by id alone."""
+
+    node: Node | None = resolved(_node, "Anything by its id; null for what there is not, or is someone else's.")
+    nodes: list[Node | None] = resolved(_nodes, "Many by their ids, in their order.")

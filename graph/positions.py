@@ -1,0 +1,92 @@
+"""Positions on the wire."""
+
+from collections.abc import Awaitable
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import strawberry
+
+import models.positions as domain
+from graph.base import Connection, Id, Info, Node, identified, later, local_id, resolved, stands_for
+from graph.belonging import instrument_of, portfolio_of
+from graph.marketdata import Instrument
+from models.enums import PositionSide
+from models.facts import PositionAsOf
+from models.valuation import PositionMark
+from resolvers.portfolios.queries import marked
+from resolvers.positions import queries
+
+
+async def _mark(position: domain.Position, info: Info) -> PositionMark:
+    # A position as of an event says what it was worth then.
+    return position.mark if isinstance(position, PositionAsOf) else await marked(info.context, position)
+
+
+def _marked(name: str, description: str) -> Any:
+    """A field of a position's mark."""
+
+    async def resolve(parent: strawberry.Parent[domain.Position], info: Info) -> Any:
+        return getattr(await _mark(parent, info), name)
+
+    return resolved(resolve, description)
+
+
+@strawberry.type(description="One cycle of holding an instrument, from flat to flat.")
+class Position(Node):
+    """Shows `models.positions.Position`."""
+
+    is_type_of = stands_for(domain.Position)
+
+    id: strawberry.ID = identified("Position")
+    portfolio: Any = resolved(portfolio_of, "The portfolio that holds it.", later("portfolios", "Portfolio"))
+    instrument: Instrument = resolved(instrument_of, "What is held.")
+    side: PositionSide = strawberry.field(description="Whether it gains when the price rises or when it falls.")
+    quantity: Decimal = strawberry.field(description="How much is held: negative when short, 0 once closed.")
+    average_price: Decimal = strawberry.field(description="What a unit cost on average, commissions apart.")
+    market_price: Decimal | None = _marked("market_price", "The last price.")
+    market_value: Decimal | None = _marked("market_value", "What it is worth at it; negative when short.")
+    cost_basis: Decimal = strawberry.field(description="What it cost: `quantity` at `averagePrice`.")
+    unrealized_pnl: Decimal | None = _marked("unrealized_pnl", "`marketValue` less `costBasis`.")
+    unrealized_pnl_percent: float | None = _marked("unrealized_pnl_percent", "The same as a percentage of the cost.")
+    day_pnl: Decimal | None = _marked("day_pnl", "Profit or loss since the UTC day began, commissions apart.")
+    weight: float | None = _marked("weight", "Share of the portfolio's total value, signed.")
+    realized_pnl: Decimal = strawberry.field(description="Profit or loss of what was closed, commissions apart.")
+    opened_at: datetime = strawberry.field(description="When it was opened.")
+    closed_at: datetime | None = strawberry.field(description="When it was closed; null while it is open.")
+
+
+@strawberry.type(description="A page of positions.")
+class PositionConnection(Connection[Position]):
+    """Oldest first."""
+
+
+@strawberry.input(description="Which positions: every field that is given has to match.")
+class PositionFilter:
+    """Becomes a `PositionChoice`."""
+
+    open: bool | None = strawberry.field(default=None, description="Open ones (if not given), or closed ones.")
+    symbols: list[str] | None = strawberry.field(default=None, description="In one of these instruments.")
+
+    @property
+    def choice(self) -> queries.PositionChoice:
+        """For the query."""
+        symbols = None if self.symbols is None else tuple(symbol for symbol in self.symbols if symbol.isprintable())
+        return queries.PositionChoice(self.open is not False, symbols)
+
+
+ChosenPositions = Annotated[
+    PositionFilter | None,
+    strawberry.argument(name="filter", description="Which positions; the open ones if not given."),
+]
+
+
+def _position(info: Info, given: Id) -> Awaitable[domain.Position | None]:
+    return queries.position(info.context, local_id(given, "Position", "id"))
+
+
+@strawberry.type
+class PositionQueries:
+    """What can be asked of positions."""
+
+    position: Position | None = resolved(_position, "A position of the caller's, open or closed; null for any other.")
