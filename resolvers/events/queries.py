@@ -1,6 +1,6 @@
 """The audit trail: what can be asked of the log."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,8 +33,31 @@ def place_of(ctx: Context, cursor: str, argument: str = "after") -> int:
     return parsed.seq
 
 
+async def known_place(ctx: Context, cursor: str, argument: str = "after") -> int:
+    """Like `place_of`, and raises `CursorExpired` for a place that this log never reached.
+
+    A log that was restored from a copy keeps its epoch: nothing would ever come behind a cursor from after the copy.
+    """
+    place = place_of(ctx, cursor, argument)
+    if place > ctx.services.relay.position:  # this process may be behind the log
+        async with ctx.services.database.read() as connection:
+            head = await log.head(connection)
+        if place > head.seq:
+            raise CursorExpired("The cursor is beyond the log: read the state anew and go on from `streamCursor`.")
+    return place
+
+
 class EventListing(Listing[RecordedEvent]):
     """Events, oldest first, by the log's own cursors."""
+
+    async def page(
+        self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None
+    ) -> Page[RecordedEvent]:
+        """As of any list; raises `CursorExpired` too."""
+        for argument, cursor in (("after", args.after), ("before", args.before)):
+            if cursor is not None:
+                await known_place(ctx, cursor, argument)
+        return await super().page(ctx, args, chosen, parent)
 
     def cursor(self, ctx: Context, item: RecordedEvent) -> str:
         """The same as the event has wherever it appears."""
@@ -58,7 +81,7 @@ async def events_of_order(ctx: Context, order: Order, args: PageArgs) -> Page[Re
     """A page of an order's events; of an order as of an event, those up to then."""
     chosen = EventFilter(
         aggregate_type=AggregateType.ORDER,
-        owner_id=order.owner_id,
+        owner_id=ctx.owner_id,
         version_max=order.version if isinstance(order, OrderAsOf) else None,
     )
     return await STORY.page(ctx, args, chosen, order.id)

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Never, TypeVar
+from typing import Any, Never, TypeVar
 from uuid import UUID
 
 from infrastructure import log
@@ -15,7 +15,7 @@ from models.events import EventFilter, RecordedEvent
 from models.facts import OrderAsOf, PositionAsOf, fill_of, order_of, position_of
 from models.orders import Fill
 from resolvers.context import Context, Viewer
-from resolvers.events.queries import cursor_of, place_of, visible
+from resolvers.events.queries import cursor_of, known_place, visible
 from resolvers.portfolios.queries import portfolio
 
 T = TypeVar("T")
@@ -45,28 +45,35 @@ class PositionEvent:
     fill: Fill | None
 
 
-async def position_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncIterator[PositionEvent]:
+async def position_events(
+    ctx: Context, portfolio_id: UUID | None, after: str | None
+) -> AsyncGenerator[PositionEvent, None]:
     """The viewer's position events, of one portfolio or of all."""
     chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
-    async for event, previous in _follow(ctx, chosen, after):
-        yield PositionEvent(
-            cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, position_of(event), fill_of(event)
-        )
+    async with contextlib.aclosing(_follow(ctx, chosen, after)) as events:
+        async for event, previous in events:
+            yield PositionEvent(
+                cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, position_of(event), fill_of(event)
+            )
 
 
-async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncIterator[OrderEvent]:
+async def order_events(
+    ctx: Context, portfolio_id: UUID | None, after: str | None
+) -> AsyncGenerator[OrderEvent, None]:
     """The viewer's order events, of one portfolio or of all."""
     chosen = await _mine(ctx, AggregateType.ORDER, portfolio_id)
-    async for event, previous in _follow(ctx, chosen, after):
-        yield OrderEvent(
-            cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, order_of(event), fill_of(event)
-        )
+    async with contextlib.aclosing(_follow(ctx, chosen, after)) as events:
+        async for event, previous in events:
+            yield OrderEvent(
+                cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, order_of(event), fill_of(event)
+            )
 
 
-async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> AsyncIterator[RecordedEvent]:
+async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> AsyncGenerator[RecordedEvent, None]:
     """Every event of the filter that the viewer may see."""
-    async for event, _ in _follow(ctx, visible(ctx, chosen), after):
-        yield event
+    async with contextlib.aclosing(_follow(ctx, visible(ctx, chosen), after)) as events:
+        async for event, _ in events:
+            yield event
 
 
 async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) -> EventFilter:
@@ -78,14 +85,14 @@ async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) ->
 
 async def _follow(
     ctx: Context, chosen: EventFilter, after: str | None
-) -> AsyncIterator[tuple[RecordedEvent, str | None]]:
+) -> AsyncGenerator[tuple[RecordedEvent, str | None], None]:
     """Events of the filter behind the cursor (none: from now on), each with the cursor of the one before it.
 
     Ends with `Unauthenticated` when the viewer's session does. Loaders are fresh for each event.
     """
     relay = ctx.services.relay
     # The place is taken before anything else is read: what happens from here on is followed.
-    place = relay.position if after is None else place_of(ctx, after)
+    place = relay.position if after is None else await known_place(ctx, after)
     async with ctx.services.database.read() as connection:
         before = await log.last_matching(connection, place, chosen)
     previous = None if before is None else cursor_of(ctx, before)
@@ -99,35 +106,64 @@ async def _follow(
 
 async def while_signed_in(ctx: Context, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """The stream, until the viewer's token expires or their session is ended: then it raises `Unauthenticated`."""
-    over = asyncio.ensure_future(_session_over(ctx, ctx.signed_in()))
-    following: asyncio.Future[T] | None = None
+    tasks: list[asyncio.Future[Any]] = []
     try:
+        over = asyncio.ensure_future(_session_over(ctx, await _session_began(ctx)))
+        tasks.append(over)
         while True:
             following = asyncio.ensure_future(anext(stream))
-            await asyncio.wait((over, following), return_when=asyncio.FIRST_COMPLETED)
+            tasks[1:] = [following]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 over.result()
             yield following.result()
     except StopAsyncIteration:
         return
     finally:
-        for task in (over, following):
-            if task is not None and not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Unauthenticated):
-                    await task
+        for task in tasks:
+            task.cancel()
+        # Also those that are done: what they raised is then known, and nobody complains that it was not looked at.
+        await asyncio.gather(*tasks, return_exceptions=True)
         await stream.aclose()
 
 
-async def _session_over(ctx: Context, viewer: Viewer) -> Never:
-    relay = ctx.services.relay
-    ended = EventFilter(
+def _session_ended(viewer: Viewer) -> EventFilter:
+    return EventFilter(
         types=frozenset({EventType.SESSION_ENDED}), aggregate_type=AggregateType.SESSION, aggregate_id=viewer.session_id
     )
+
+
+async def _session_began(ctx: Context) -> int:
+    """A place in the log up to which the viewer's session had not ended; raises `Unauthenticated` if it has.
+
+    The caller may have been authenticated long ago: a websocket is only when it connects.
+    """
+    viewer, place = ctx.signed_in(), ctx.services.relay.position
+    if viewer.expires_at <= ctx.now:
+        raise _expired()
+    async with ctx.services.database.read() as connection:
+        if await log.last_matching(connection, place, _session_ended(viewer)) is not None:
+            raise _revoked()
+    return place
+
+
+async def _session_over(ctx: Context, place: int) -> Never:
+    viewer = ctx.signed_in()
     left_s = (viewer.expires_at - ctx.now).total_seconds()
     try:
-        async with asyncio.timeout(max(left_s, 0)):
-            await anext(relay.follow(relay.position, ended))
+        async with (
+            contextlib.aclosing(ctx.services.relay.follow(place, _session_ended(viewer))) as ends,
+            asyncio.timeout(max(left_s, 0)),
+        ):
+            await anext(ends)
     except TimeoutError:
-        raise Unauthenticated("The access token has expired.", "EXPIRED") from None
-    raise Unauthenticated("The session has ended.", "REVOKED")
+        raise _expired() from None
+    raise _revoked()
+
+
+def _expired() -> Unauthenticated:
+    return Unauthenticated("The access token has expired.", "EXPIRED")
+
+
+def _revoked() -> Unauthenticated:
+    return Unauthenticated("The session has ended.", "REVOKED")
