@@ -28,21 +28,21 @@ class Connection:
         header = given.get("authorization")
         self.viewer = await authorization(self.services, None if header is None else str(header))
 
-    def operation(self) -> Context:
-        """Fresh loaders, and the log's position now."""
-        return _context(self.services, self.viewer, self.address)
+    async def operation(self) -> Context:
+        """Fresh loaders, the log's position now, and the caller as they are now; raises `Unauthenticated`."""
+        position = self.services.relay.position
+        await self.authenticate()
+        return Context(self.services, self.viewer, self.address, position)
 
 
 async def of_request(services: Services, request: Request) -> Context:
     """The context of an operation over HTTP; raises `Unauthenticated` for a token that is not good."""
+    # Before the first read: no value in the answer may be older than this position.
+    position = services.relay.position
     viewer = await authorization(services, request.headers.get("authorization"))
-    return _context(services, viewer, address_of(request))
+    return Context(services, viewer, address_of(request), position)
 
 
 def address_of(connection: HTTPConnection) -> str:
     """Where it comes from."""
     return connection.client.host if connection.client else ADDRESS_UNKNOWN
-
-
-def _context(services: Services, viewer: Viewer | None, address: str) -> Context:
-    return Context(services, viewer, address, services.relay.position)

@@ -18,6 +18,7 @@ from strawberry.extensions import SchemaExtension
 
 import graph.words  # noqa: F401  # reason: makes the enums known before a type names them
 from graph.base import later, list_of
+from graph.scalars import ScalarError
 from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from models import errors as domain
 from models.cursors import CursorExpired
@@ -202,7 +203,7 @@ def said(error: GraphQLError) -> GraphQLError:
     if "code" in (error.extensions or {}):
         return error
     cause = _cause(error)
-    if isinstance(cause, GraphQLError):
+    if isinstance(cause, GraphQLError | ScalarError):
         return _coded(error, PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else BAD_USER_INPUT)
     known = _known(cause)
     if known is None:

@@ -15,7 +15,7 @@ from resolvers.context import Context
 from resolvers.events.queries import event
 from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, order
-from resolvers.portfolios.queries import portfolio
+from resolvers.portfolios.queries import portfolio, transaction
 from resolvers.positions.queries import position
 from resolvers.risk.queries import risk_limit
 
@@ -31,6 +31,7 @@ FINDERS: dict[str, Callable[[Context, Any], Awaitable[object]]] = {
     "Order": order,
     "Fill": _fill,
     "RiskLimit": risk_limit,
+    "Transaction": transaction,
     "Instrument": instrument,
     "Event": event,
 }

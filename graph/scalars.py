@@ -6,11 +6,15 @@ from decimal import Decimal
 from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 from models.money import MAX_DIGITS, MAX_PLACES, fits, text
 from models.payloads import moment_text
+
+
+class ScalarError(ValueError):
+    """A value that a scalar does not take in. No GraphQLError: that would lose its place in the request."""
+
 
 JSON = NewType("JSON", object)
 """A JSON value as Python has it."""
@@ -23,14 +27,14 @@ _MOMENT = re.compile(
 
 
 def decimal_in(value: Any) -> Decimal:
-    """The number that a string writes; raises `GraphQLError` for anything else."""
+    """The number that a string writes; raises `ScalarError` for anything else."""
     if not isinstance(value, str):
-        raise GraphQLError('A Decimal has to be a string, like "10.50": JSON numbers lose digits.')
+        raise ScalarError('A Decimal has to be a string, like "10.50": JSON numbers lose digits.')
     if not _NUMBER.fullmatch(value):
-        raise GraphQLError('A Decimal has to be written as digits with at most one point, like "-10.50".')
+        raise ScalarError('A Decimal has to be written as digits with at most one point, like "-10.50".')
     number = Decimal(value)
     if not fits(number):
-        raise GraphQLError(
+        raise ScalarError(
             f"A Decimal may have {MAX_DIGITS} digits before the point and {MAX_PLACES} after it, no more."
         )
     return number
@@ -44,13 +48,13 @@ def decimal_out(value: Any) -> str:
 
 
 def moment_in(value: Any) -> datetime:
-    """The moment in UTC that a string names; raises `GraphQLError` for anything else."""
+    """The moment in UTC that a string names; raises `ScalarError` for anything else."""
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        raise GraphQLError('A DateTime has to be ISO 8601 with an offset, like "2026-01-31T09:30:00Z".')
+        raise ScalarError('A DateTime has to be ISO 8601 with an offset, like "2026-01-31T09:30:00Z".')
     try:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise GraphQLError("There is no such DateTime.") from None
+        raise ScalarError("There is no such DateTime.") from None
 
 
 def moment_out(value: Any) -> str:

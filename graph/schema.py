@@ -1,12 +1,13 @@
 """The schema: every domain's questions, commands and streams put together."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
+from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from graph.accounts import AccountMutations, AccountQueries
@@ -21,6 +22,8 @@ from graph.positions import PositionQueries
 from graph.risk import RiskMutations, RiskQueries
 from graph.scalars import SCALARS
 from graph.trading import TradingMutations, TradingQueries
+from infrastructure.database import DatabaseUnavailable
+from models.errors import Unauthenticated
 
 
 @strawberry.type(description="What can be asked.")
@@ -67,7 +70,10 @@ class Schema(strawberry.Schema):
     ) -> Any:
         """An operation over a websocket."""
         if isinstance(context_value, Connection):
-            context_value = context_value.operation()
+            try:
+                context_value = await context_value.operation()
+            except (Unauthenticated, DatabaseUnavailable) as error:
+                return _refused(error)
         return await super().stream(
             query,
             variable_values,
@@ -77,6 +83,11 @@ class Schema(strawberry.Schema):
             operation_extensions,
             allowed_operation_types,
         )
+
+
+async def _refused(error: Exception) -> AsyncGenerator[PreExecutionError, None]:
+    """An operation that could not begin, as the protocol's `error` for that one."""
+    yield PreExecutionError(data=None, errors=[said(GraphQLError(str(error), original_error=error))])
 
 
 def build_schema() -> Schema:

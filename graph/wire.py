@@ -76,7 +76,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Context | Connection, None]):
             await self.websocket.close(INTERNAL_ERROR, UNAVAILABLE)
         connection = cast("Connection", self.context)
         if self.connection_acknowledged and connection.viewer is not None and self._watch is None:
-            self._watch = asyncio.create_task(self._until_signed_out(connection.operation()))
+            self._watch = asyncio.create_task(self._until_signed_out(await connection.operation()))
 
     async def shutdown(self) -> None:
         if self._watch is not None:

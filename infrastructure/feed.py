@@ -67,6 +67,7 @@ class FeedRunner:
         settings = services.settings
         self._interval_s = settings.feed_interval_ms / 1000
         self._lease = Lease(self._database, LEASE, str(services.ids.new()), settings.lease_s, self._clock)
+        # What the lease last said. Unlike `holding` it stays while nobody can be asked, so that memory goes on.
         self._held = False
         self._kept_at: datetime | None = None
         # Two, so that memory has fresh quotes while the database or a listener takes its time.
@@ -74,8 +75,8 @@ class FeedRunner:
 
     @property
     def holding(self) -> bool:
-        """Whether this process is the one that keeps the quotes."""
-        return self._held
+        """Whether this process alone may act on the quotes: it has the lease, and the lease has not run out."""
+        return self._lease.held
 
     async def start(self) -> None:
         """Make a first round, so that there are quotes when it returns, and go on in the background."""

@@ -25,7 +25,12 @@ class Lease:
         self._database = database
         self._clock = clock
         self._length = timedelta(seconds=seconds)
-        self._renew_at: datetime | None = None
+        self._until: datetime | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this holder had it when it last asked, and it has not run out since. Asks nobody."""
+        return self._until is not None and self._clock.now() < self._until
 
     async def hold(self) -> bool:
         """Take or renew it; whether this holder has it now. Costs nothing in the first third of its length.
@@ -33,9 +38,8 @@ class Lease:
         Raises what `Database.write` raises; the lease is then where it was, or renewed.
         """
         asked_at = self._clock.now()
-        if self._renew_at is not None and asked_at < self._renew_at:
+        if self._until is not None and asked_at < self._until - 2 * self._length / 3:
             return True
-        self._renew_at = None
         expires_at = asked_at + self._length
         row = insert(LEASES).values(name=self.name, holder=self.holder, expires_at=expires_at)
         taken = row.on_conflict_do_update(
@@ -46,14 +50,12 @@ class Lease:
         async with self._database.write() as transaction:
             holds = (await transaction.execute(taken)).first() is not None
         # A write that waited longer than the lease lasts has brought nothing: it may be someone else's by now.
-        if not holds or self._clock.now() >= expires_at:
-            return False
-        self._renew_at = asked_at + self._length / 3
-        return True
+        self._until = expires_at if holds else None
+        return self.held
 
     async def release(self) -> None:
         """Give it up, if this holder has it, so that the next need not wait."""
-        self._renew_at = None
+        self._until = None
         mine = (LEASES.c.name == self.name) & (LEASES.c.holder == self.holder)
         async with self._database.write() as transaction:
             await transaction.execute(delete(LEASES).where(mine))

@@ -15,9 +15,9 @@ COLUMNS = [EVENTS.c[name] for name in RecordedEvent.__dataclass_fields__]
 
 # The head row's lock is held from here to COMMIT, and nothing comes between: that makes the order of numbers the
 # order of commits. Everything is in one statement because each round trip under that lock is paid by every writer.
-# The row is locked and read first, and the UPDATE takes its values from that read. Hashes folded inside the UPDATE would
-# be wrong now and then: after a wait PostgreSQL computes a SET list again on the row's new version, but a recursive
-# subquery in it is not started afresh.
+# The row is locked and read first, and the UPDATE takes its values from that read. Hashes folded in the SET list would
+# be wrong: after a wait PostgreSQL computes that list again for the row's new version, but it does not start a
+# recursive subquery in it afresh.
 _APPEND = """
 WITH RECURSIVE head AS (
     SELECT seq, hash FROM log_head WHERE id = 1 FOR NO KEY UPDATE

@@ -38,7 +38,7 @@ async def migrate(database: Database, now: datetime | None = None) -> None:
     """
     if database.dialect == "sqlite":
         Path(make_url(database.url).database or "").parent.mkdir(parents=True, exist_ok=True)
-    while not await _migrated(database, now or SystemClock().now()):
+    while not await _migrated(database, now or SystemClock().now()):  # noqa: ASYNC110 - reason: it waits for a process
         await asyncio.sleep(_PAUSE_S)
 
 

@@ -16,12 +16,12 @@ from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
-
-pytest.register_assert_rewrite("tests.support.log_race")
-
 from tests.support.clock import ManualClock
 from tests.support.house import emptied, migrated, settings_for
 from tests.support.servers import PostgresDatabases, postgres_server
+
+# So that its asserts say what they saw.
+pytest.register_assert_rewrite("tests.support.log_race")
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -98,9 +98,7 @@ def ids(clock: ManualClock) -> Ids:
 
 
 @pytest.fixture
-async def services(
-    settings: Settings, database: Database, clock: ManualClock, ids: Ids
-) -> AsyncIterator[Services]:
+async def services(settings: Settings, database: Database, clock: ManualClock, ids: Ids) -> AsyncIterator[Services]:
     """What a process has, with its relay running; passwords are hashed as cheaply as argon2 can."""
     services = Services(
         settings=settings,

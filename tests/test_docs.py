@@ -37,7 +37,15 @@ ID_SHOWN = 8
 """Characters of a global id that a page shows; what follows is another in each run."""
 
 ROOMS = {"graph", "models", "resolvers", "infrastructure", "tests", "migrations", "docs", ".ci"}
-AT_THE_TOP = {"README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "requirements.lock", "schema.graphql", "LICENSE"}
+AT_THE_TOP = {
+    "README.md",
+    "CHANGELOG.md",
+    "Makefile",
+    "pyproject.toml",
+    "requirements.lock",
+    "schema.graphql",
+    "LICENSE",
+}
 """What a word in backticks has to begin with, or to be, to be taken for a path."""
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -116,7 +124,10 @@ def test_page_when_it_links_or_names_a_file_then_that_exists(path: Path) -> None
         ("[a](#none)", "README.md: #none"),
         ("`models/none.py`", "README.md: models/none.py"),
         ("`docs/<none>.html`", "README.md: docs/<none>.html"),
-        ("`tests/test_docs.py::test_of_nothing_at_" + "all`", "README.md: tests/test_docs.py::test_of_nothing_at_" + "all"),
+        (
+            "`tests/test_docs.py::test_of_nothing_at_" + "all`",
+            "README.md: tests/test_docs.py::test_of_nothing_at_" + "all",
+        ),
     ],
 )
 def test_page_when_it_points_at_nothing_then_it_is_found(text: str, fault: str) -> None:
@@ -136,6 +147,18 @@ def test_decisions_when_listed_then_each_page_is_there_once_in_order() -> None:
     names = [path.name for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))]
     assert re.findall(r"\]\((\d{4}-[^)]+)\)", page("docs/decisions/README.md")) == names
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_feature_page_when_it_quotes_a_file_then_that_is_what_stands_there() -> None:
+    quoted = re.findall(r"^```python\n# (\S+)\n(.*?)^```$", page("docs/adding-a-feature.md"), re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in quoted] == [
+        "models/ledger.py",
+        "resolvers/portfolios/commands.py",
+        "graph/portfolios.py",
+    ]
+    for name, text in quoted:
+        for part in text.split("\n...\n"):
+            assert part.strip("\n") in page(name)
 
 
 # ---------------------------------------------------------------- orders

@@ -57,9 +57,7 @@ async def position_events(
             )
 
 
-async def order_events(
-    ctx: Context, portfolio_id: UUID | None, after: str | None
-) -> AsyncGenerator[OrderEvent, None]:
+async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncGenerator[OrderEvent, None]:
     """The viewer's order events, of one portfolio or of all."""
     chosen = await _mine(ctx, AggregateType.ORDER, portfolio_id)
     async with contextlib.aclosing(_follow(ctx, chosen, after)) as events:

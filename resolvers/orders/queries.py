@@ -14,6 +14,7 @@ from models.errors import refuse_if
 from models.facts import OrderAsOf
 from models.orders import Fill, FillRow, Order, OrderRow
 from resolvers.context import Context
+from resolvers.loading import mine_by_id
 from resolvers.orders.appraisal import Preview, appraise, preview_of
 from resolvers.orders.inputs import PlaceOrder, order_faults
 from resolvers.orders.store import FILLS, IS_WORKING, ORDERS
@@ -68,23 +69,9 @@ def _orders(parent: str) -> Listing[Order]:
 
 ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _orders("owner_id"), _orders("portfolio_id")
 FILLS_OF_ORDER = Listing(FillRow, Fill, ("executed_at", "id"), parent="order_id", conditions=_fill_conditions)
+orders_by_id, fills_by_id = mine_by_id(OrderRow, Order), mine_by_id(FillRow, Fill)
+
 FILLS_OF_PORTFOLIO = Listing(FillRow, Fill, ("executed_at", "id"), parent="portfolio_id", descending=True)
-
-
-async def orders_by_id(ctx: Context, ids: Sequence[UUID]) -> list[Order | None]:
-    """A loader's batch: the viewer's orders."""
-    statement = select(*columns(OrderRow, Order)).where(ORDERS.c.id.in_(ids), ORDERS.c.owner_id == ctx.owner_id)
-    async with ctx.services.database.read() as connection:
-        found = {row.id: Order(*row) for row in await connection.execute(statement)}
-    return [found.get(key) for key in ids]
-
-
-async def fills_by_id(ctx: Context, ids: Sequence[UUID]) -> list[Fill | None]:
-    """A loader's batch: the viewer's fills."""
-    statement = select(*columns(FillRow, Fill)).where(FILLS.c.id.in_(ids), FILLS.c.owner_id == ctx.owner_id)
-    async with ctx.services.database.read() as connection:
-        found = {row.id: Fill(*row) for row in await connection.execute(statement)}
-    return [found.get(key) for key in ids]
 
 
 async def every_working_order(services: Services) -> list[Order]:

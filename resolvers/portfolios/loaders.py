@@ -11,12 +11,13 @@ from sqlalchemy import or_, select
 
 from infrastructure.rows import columns
 from models.marketdata import Quote
-from models.portfolios import Portfolio, PortfolioRow, TradingStatus
+from models.portfolios import Portfolio, PortfolioRow, TradingStatus, Transaction, TransactionRow
 from models.positions import Position, PositionRow, day_of
 from models.valuation import Valuation, buying_power, value
 from resolvers.context import Context
+from resolvers.loading import mine_by_id
 from resolvers.paging import Listing
-from resolvers.portfolios.store import MARKET, PORTFOLIOS
+from resolvers.portfolios.store import MARKET
 from resolvers.positions.store import POSITIONS
 
 
@@ -29,14 +30,8 @@ class Worth:
     buying_power: Decimal
 
 
-async def portfolios_by_id(ctx: Context, ids: Sequence[UUID]) -> list[Portfolio | None]:
-    """A loader's batch: the viewer's portfolios."""
-    statement = select(*columns(PortfolioRow, Portfolio)).where(
-        PORTFOLIOS.c.id.in_(ids), PORTFOLIOS.c.owner_id == ctx.owner_id
-    )
-    async with ctx.services.database.read() as connection:
-        found = {row.id: Portfolio(*row) for row in await connection.execute(statement)}
-    return [found.get(key) for key in ids]
+portfolios_by_id = mine_by_id(PortfolioRow, Portfolio)
+transactions_by_id = mine_by_id(TransactionRow, Transaction)
 
 
 async def holdings_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[Position]]:

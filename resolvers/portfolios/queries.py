@@ -18,6 +18,7 @@ from resolvers.portfolios.loaders import (
     Worth,
     market_statuses,
     portfolios_by_id,
+    transactions_by_id,
     worth_by_portfolio,
 )
 from resolvers.portfolios.store import TRANSACTIONS
@@ -63,6 +64,11 @@ async def transactions_of(
 ) -> Page[Transaction]:
     """A page of a portfolio's ledger, newest first."""
     return await LEDGER.page(ctx, args, chosen, portfolio_id)
+
+
+async def transaction(ctx: Context, transaction_id: UUID) -> Transaction | None:
+    """A ledger row of the viewer's; none for anybody else's."""
+    return None if ctx.viewer is None else await ctx.load(transactions_by_id, transaction_id)
 
 
 async def worth(ctx: Context, portfolio_id: UUID) -> Worth | None:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement
 
-from infrastructure.rows import columns
 from models.positions import Position, PositionRow
 from resolvers.context import Context
+from resolvers.loading import mine_by_id
 from resolvers.paging import Listing, Page, PageArgs
 from resolvers.positions.store import POSITIONS
 
@@ -28,19 +28,11 @@ def _conditions(chosen: PositionChoice) -> Sequence[ColumnElement[bool]]:
     return found
 
 
+positions_by_id = mine_by_id(PositionRow, Position)
+
 POSITIONS_OF_PORTFOLIO = Listing(
     PositionRow, Position, ("opened_at", "id"), parent="portfolio_id", conditions=_conditions
 )
-
-
-async def positions_by_id(ctx: Context, ids: Sequence[UUID]) -> list[Position | None]:
-    """A loader's batch: the viewer's positions."""
-    statement = select(*columns(PositionRow, Position)).where(
-        POSITIONS.c.id.in_(ids), POSITIONS.c.owner_id == ctx.owner_id
-    )
-    async with ctx.services.database.read() as connection:
-        found = {row.id: Position(*row) for row in await connection.execute(statement)}
-    return [found.get(key) for key in ids]
 
 
 async def position(ctx: Context, position_id: UUID) -> Position | None:

@@ -18,10 +18,10 @@ from models.portfolios import Portfolio, TradingStatus
 from models.risk import RiskLimit, RiskLimitRow, threshold_fault
 from resolvers.context import Context
 from resolvers.portfolios import store
+from resolvers.portfolios.inputs import reason_faults
 from resolvers.requests import Done
 from resolvers.risk.loaders import LIMITS
 
-REASON_LENGTH_MAX = 500
 
 
 async def set_risk_limit(
@@ -72,9 +72,7 @@ async def pause_trading(
 ) -> Done[TradingStatus]:
     """Hold trading in a portfolio, or (ADMIN, no portfolio) everybody's, until resumed or until `resume_after`."""
     ctx.signed_in()
-    faults = []
-    if not 1 <= len(reason.strip()) <= REASON_LENGTH_MAX:
-        faults.append(invalid(f"`reason` has to be 1 to {REASON_LENGTH_MAX} characters.", "reason"))
+    faults = reason_faults(reason)
     if resume_after is not None and resume_after <= ctx.now:
         faults.append(invalid("`resumeAfter` has to be in the future.", "resumeAfter"))
     refuse_if(faults)

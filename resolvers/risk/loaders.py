@@ -9,8 +9,11 @@ from sqlalchemy import select
 from infrastructure.rows import columns, table
 from models.risk import RiskLimit, RiskLimitRow
 from resolvers.context import Context
+from resolvers.loading import mine_by_id
 
 LIMITS = table(RiskLimitRow)
+
+limits_by_id = mine_by_id(RiskLimitRow, RiskLimit)
 
 
 async def limits_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[RiskLimit]]:
@@ -25,11 +28,3 @@ async def limits_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[Ri
         for row in await connection.execute(statement):
             found[row.portfolio_id].append(RiskLimit(*row))
     return [found[key] for key in ids]
-
-
-async def limits_by_id(ctx: Context, ids: Sequence[UUID]) -> list[RiskLimit | None]:
-    """A loader's batch: the viewer's limits."""
-    statement = select(*columns(RiskLimitRow, RiskLimit)).where(LIMITS.c.id.in_(ids), LIMITS.c.owner_id == ctx.owner_id)
-    async with ctx.services.database.read() as connection:
-        found = {row.id: RiskLimit(*row) for row in await connection.execute(statement)}
-    return [found.get(key) for key in ids]

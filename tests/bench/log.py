@@ -20,7 +20,7 @@ EVENTS_PER_TRANSACTION = 2
 
 Append = Callable[[Transaction, Sequence[Event]], Awaitable[None]]
 
-# The same table, the same columns and indexes, one statement for a transaction's events: only the order is not promised.
+# The same columns and indexes, one statement for a transaction's events: only the order is not promised.
 _UNSAFE = """
 INSERT INTO unsafe_events (seq, type, schema_version, aggregate_type, aggregate_id, version, owner_id, portfolio_id,
                            actor_id, occurred_at, payload, hash)
@@ -37,10 +37,12 @@ async def measure(settings: Settings, *, rounds: int = 7, seconds: float = 1.0) 
     """
     database = Database(settings)
     await _prepare(database)
-    pairs = []
-    await _round(database, _append, seconds / 4), await _round(database, _append_unsafely, seconds / 4)
-    for _ in range(rounds):
-        pairs.append((await _round(database, _append, seconds), await _round(database, _append_unsafely, seconds)))
+    for warm_up in (_append, _append_unsafely):
+        await _round(database, warm_up, seconds / 4)
+    pairs = [
+        (await _round(database, _append, seconds), await _round(database, _append_unsafely, seconds))
+        for _ in range(rounds)
+    ]
     await database.close()
     return {
         "log_per_s": statistics.median(safe for safe, _ in pairs),
@@ -55,9 +57,10 @@ async def _prepare(database: Database) -> None:
             "CREATE TABLE IF NOT EXISTS bench_rows (id int PRIMARY KEY, changes int NOT NULL)",
             "CREATE TABLE IF NOT EXISTS unsafe_events (LIKE events INCLUDING ALL)",
             "CREATE SEQUENCE IF NOT EXISTS unsafe_seq",
-            f"INSERT INTO bench_rows SELECT i, 0 FROM generate_series(1, {WRITERS}) AS i ON CONFLICT DO NOTHING",
         ):
             await transaction.execute(text(statement))
+        rows = "INSERT INTO bench_rows SELECT i, 0 FROM generate_series(1, :writers) AS i ON CONFLICT DO NOTHING"
+        await transaction.execute(text(rows), {"writers": WRITERS})
 
 
 async def _round(database: Database, append: Append, seconds: float) -> float:

@@ -5,12 +5,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from graphql import GraphQLError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graph.base import global_id, input_id, local_id, parsed_id
-from graph.scalars import decimal_in, decimal_out, moment_in, moment_out
+from graph.scalars import ScalarError, decimal_in, decimal_out, moment_in, moment_out
 from models.errors import BadRequest, Refused
 from models.money import text
 
@@ -41,13 +40,13 @@ def test_decimal_when_digits_come_in_then_canonical_text_goes_out(given: str, nu
     ],
 )
 def test_decimal_when_it_is_no_plain_number_in_a_string_then_it_is_refused(given: Any) -> None:
-    with pytest.raises(GraphQLError, match=r"^A Decimal (has to be|may have)"):
+    with pytest.raises(ScalarError, match=r"^A Decimal (has to be|may have)"):
         decimal_in(given)
 
 
 @pytest.mark.parametrize("given", ["1234567890123456789", "0.123456789"])
 def test_decimal_when_it_has_too_many_digits_then_it_says_how_many_there_may_be(given: str) -> None:
-    with pytest.raises(GraphQLError, match=r"18 digits before the point and 8 after it"):
+    with pytest.raises(ScalarError, match=r"18 digits before the point and 8 after it"):
         decimal_in(given)
 
 
@@ -56,17 +55,15 @@ def test_decimal_when_a_resolver_gives_a_float_then_it_is_our_fault() -> None:
         decimal_out(1.5)
 
 
-@given(st.datetimes(timezones=st.timezones().map(lambda _zone: UTC) | st.just(timezone(timedelta(hours=-5)))))
+ZONES = [UTC, timezone(timedelta(hours=-5)), timezone(timedelta(hours=5, minutes=45))]
+
+
+# From the year 1000 on: not every system writes shorter years with four digits.
+@given(st.datetimes(datetime(1000, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from(ZONES)))  # noqa: DTZ001 - bounds are naive
 def test_moment_when_written_and_read_then_it_is_the_same_in_utc(moment: datetime) -> None:
-    try:
-        expected = moment.astimezone(UTC)
-    except OverflowError:
-        return
-    if expected.year < 1000:  # noqa: PLR2004 - reason: strftime writes shorter years on some systems
-        return
     written = moment_out(moment)
     assert written.endswith("Z")
-    assert moment_in(written) == expected
+    assert moment_in(written) == moment
 
 
 @pytest.mark.parametrize(
@@ -91,7 +88,7 @@ def test_moment_when_it_has_an_offset_then_it_goes_out_in_utc(given: str, writte
     ],
 )
 def test_moment_when_it_has_no_offset_or_is_none_then_it_is_refused(given: Any) -> None:
-    with pytest.raises(GraphQLError, match="DateTime"):
+    with pytest.raises(ScalarError, match="DateTime"):
         moment_in(given)
 
 

@@ -1,7 +1,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -20,11 +21,13 @@ from infrastructure.database import Database, DatabaseUnavailable, OutcomeUnknow
 from infrastructure.settings import Settings
 from models import money
 from models.enums import AssetClass
+from models.events import Event
 from models.marketdata import InstrumentRow, LeaseRow, QuoteRow
 from models.portfolios import MarketStateRow
 from tests.support.clock import START
 from tests.support.house import an_event, migrated, settings_for
 from tests.support.servers import PostgresServer
+from tests.support.wait import until
 
 
 def table(row: type[SQLModel]) -> sqlalchemy.Table:
@@ -39,6 +42,19 @@ only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=Tr
 
 def lease(name: str) -> sqlalchemy.Insert:
     return insert(LEASES).values(name=name, holder="test", expires_at=START)
+
+
+async def write(database: Database, *facts: str | Event, meanwhile: Callable[[], object] | None = None) -> int:
+    """One transaction: a lease for each name, and events; `meanwhile` happens after the first fact."""
+    async with database.write() as transaction:
+        for fact in facts:
+            if isinstance(fact, Event):
+                transaction.record(fact)
+            else:
+                await transaction.execute(lease(fact))
+            if meanwhile and fact is facts[0]:
+                meanwhile()
+    return transaction.position
 
 
 async def names(database: Database) -> list[str]:
@@ -75,7 +91,7 @@ async def test_write_when_its_block_raises_then_no_row_and_no_event_is_left(data
     database.listeners.append(heard.append)
 
     with pytest.raises(KeyError):
-        await _write_and_raise(database)
+        await write(database, an_event(), "a", meanwhile=dict[str, int]().popitem)
 
     assert await names(database) == []
     assert heard == []
@@ -83,28 +99,19 @@ async def test_write_when_its_block_raises_then_no_row_and_no_event_is_left(data
         assert (await log.head(connection)).seq == 0
 
 
-async def _write_and_raise(database: Database) -> None:
-    async with database.write() as transaction:
-        await transaction.execute(lease("a"))
-        transaction.record(an_event())
-        raise KeyError
-
-
 async def test_write_when_a_constraint_refuses_then_the_next_transaction_works(database: Database) -> None:
-    async with database.write() as transaction:
-        await transaction.execute(lease("a"))
+    await write(database, "a")
 
     with pytest.raises(IntegrityError):
-        async with database.write() as transaction:
-            await transaction.execute(lease("b"))
-            await transaction.execute(lease("a"))
+        await write(database, "b", "a")
 
-    async with database.write() as transaction:
-        await transaction.execute(lease("c"))
+    await write(database, "c")
     assert await names(database) == ["a", "c"]
 
 
-async def test_write_when_cancelled_in_mid_block_then_nothing_is_left_and_the_next_one_works(database: Database) -> None:
+async def test_write_when_cancelled_in_mid_block_then_nothing_is_left_and_the_next_one_works(
+    database: Database,
+) -> None:
     written = asyncio.Event()
 
     async def wait_for_ever() -> None:
@@ -119,8 +126,7 @@ async def test_write_when_cancelled_in_mid_block_then_nothing_is_left_and_the_ne
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    async with database.write() as transaction:
-        await transaction.execute(lease("b"))
+    await write(database, "b")
     assert await names(database) == ["b"]
 
 
@@ -148,9 +154,7 @@ async def quoted(database: Database) -> Database:
                 symbol="A", name="A", asset_class=AssetClass.EQUITY, currency="USD", tradable=True, **instrument
             )
         )
-        await transaction.execute(
-            insert(QUOTES).values(symbol="A", as_of=START, **dict.fromkeys(numbers, Decimal(1)))
-        )
+        await transaction.execute(insert(QUOTES).values(symbol="A", as_of=START, **dict.fromkeys(numbers, Decimal(1))))
     return database
 
 
@@ -206,13 +210,15 @@ async def test_database_when_an_argument_does_not_fit_then_it_is_not_called_away
 
 async def test_database_when_it_is_not_there_then_it_is_unavailable(backend: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'no' / 'folder.db'}" if backend == "sqlite" else "postgresql://nobody@127.0.0.1:1/no"
-    database = Database(settings_for(url, tmp_path))
+    database, threads = Database(settings_for(url, tmp_path)), threading.active_count()
 
     for use in (database.write, database.read):
         with pytest.raises(DatabaseUnavailable):
             async with use():
                 pass
     await database.close()
+    # aiosqlite does not wait for the thread of a connection that failed, and that thread still needs this loop.
+    await until(lambda: threading.active_count() == threads)
 
 
 async def test_sqlite_when_another_process_writes_for_long_then_it_is_unavailable(tmp_path: Path) -> None:
@@ -264,8 +270,7 @@ async def test_postgresql_when_killed_then_it_is_unavailable_and_works_again_aft
     fragile: PostgresServer, fragile_settings: Settings
 ) -> None:
     database = Database(fragile_settings)
-    async with database.write() as transaction:
-        await transaction.execute(lease("before"))
+    await write(database, "before")
     await names(database)
 
     fragile.kill()
@@ -273,12 +278,10 @@ async def test_postgresql_when_killed_then_it_is_unavailable_and_works_again_aft
         with pytest.raises(DatabaseUnavailable):
             await names(database)
         with pytest.raises(DatabaseUnavailable):
-            async with database.write() as transaction:
-                await transaction.execute(lease("never"))
+            await write(database, "never")
     fragile.restart()
 
-    async with database.write() as transaction:
-        await transaction.execute(lease("after"))
+    await write(database, "after")
     assert await names(database) == ["after", "before"]
     await database.close()
 
@@ -288,10 +291,7 @@ async def test_postgresql_when_killed_within_a_transaction_then_nothing_of_it_is
 ) -> None:
     database = Database(fragile_settings)
     with pytest.raises(DatabaseUnavailable):
-        async with database.write() as transaction:
-            await transaction.execute(lease("half"))
-            fragile.kill()
-            await transaction.execute(lease("the other half"))
+        await write(database, "half", "the other half", meanwhile=fragile.kill)
     fragile.restart()
 
     assert "half" not in await names(database)
@@ -303,9 +303,7 @@ async def test_postgresql_when_killed_before_the_commit_is_confirmed_then_the_ou
 ) -> None:
     database = Database(fragile_settings)
     with pytest.raises(OutcomeUnknown):
-        async with database.write() as transaction:
-            await transaction.execute(lease("uncertain"))
-            fragile.kill()
+        await write(database, "uncertain", meanwhile=fragile.kill)
     fragile.restart()
 
     assert "uncertain" not in await names(database)
@@ -321,14 +319,11 @@ async def test_postgresql_when_it_does_not_answer_a_commit_then_the_outcome_is_u
 
     try:
         with pytest.raises(OutcomeUnknown):
-            async with database.write() as transaction:
-                await transaction.execute(lease("frozen"))
-                os.kill(backend, signal.SIGSTOP)
+            await write(database, "frozen", meanwhile=lambda: os.kill(backend, signal.SIGSTOP))
     finally:
         os.kill(backend, signal.SIGCONT)
 
-    async with database.write() as transaction:
-        await transaction.execute(lease("thawed"))
+    await write(database, "thawed")
     assert "thawed" in await names(database)
     await database.close()
 
@@ -346,16 +341,13 @@ async def test_postgresql_when_killed_under_load_then_every_acknowledged_write_i
         while True:
             turn += 1
             try:
-                async with database.write() as transaction:
-                    await transaction.execute(lease(f"load/{task}/{turn}"))
-                    transaction.record(an_event())
+                await write(database, f"load/{task}/{turn}", an_event())
             except (DatabaseUnavailable, OutcomeUnknown) as error:
                 return type(error)
             acknowledged.append(f"load/{task}/{turn}")
 
     tasks = [asyncio.create_task(work(task)) for task in range(8)]
-    while len(acknowledged) < 100:
-        await asyncio.sleep(0)
+    await until(lambda: len(acknowledged) >= 100)
     await asyncio.to_thread(fragile.kill)
     ended = await asyncio.gather(*tasks)
     fragile.restart()

@@ -190,13 +190,17 @@ async def test_tick_when_the_database_is_gone_then_memory_goes_on_and_the_table_
         broken.setattr(services.database, "writer", nowhere)
         await runner.tick(clock.advance(seconds=1))  # the lease still holds, the table fails
         await runner.tick(clock.advance(seconds=1))  # the lease can't be renewed
-    assert lasts(services.quotes.all()) == [272]
+        assert [runner.holding] == [True]
+        await runner.tick(clock.advance(seconds=3))  # nor is it held any longer
+    assert [runner.holding] == [False]
+    assert lasts(services.quotes.all()) == [273]
     assert lasts(await stored_quotes(services.database)) == told == [270]
-    assert [entry["event"] for entry in logs] == ["the quotes were not kept, trying again"] * 2
+    assert [entry["event"] for entry in logs] == ["the quotes were not kept, trying again"] * 3
 
     await runner.tick(clock.advance(milliseconds=1))
-    assert lasts(await stored_quotes(services.database)) == [273]
-    assert told == [270, 273]
+    assert [runner.holding] == [True]
+    assert lasts(await stored_quotes(services.database)) == [274]
+    assert told == [270, 274]
 
 
 async def test_tick_when_a_symbol_is_outside_the_catalogue_then_it_is_logged_and_nobody_is_told(
@@ -253,3 +257,29 @@ async def test_start_when_it_returns_then_there_are_quotes_and_they_go_on_until_
         assert (await connection.execute(select(LEASES))).all() == []
     await FeedRunner(other_process(services), Market()).tick(clock.advance(seconds=1))
     assert market.asked == asked
+
+
+@pytest.mark.usefixtures("catalogue")
+async def test_start_when_a_listener_takes_its_time_then_quotes_in_memory_go_on(
+    services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "KEEP_S", 0.01)
+    settings = services.settings.model_copy(update={"feed_interval_ms": 10})
+    runner = FeedRunner(dataclasses.replace(services, settings=settings), Market())
+    reached = asyncio.Event()
+
+    async def never_done(_quotes: list[Quote]) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    await runner.start()
+    runner.listeners.append(never_done)
+    clock.advance(seconds=1)
+    try:
+        await reached.wait()
+        now = clock.advance(seconds=1)
+        while [quote.as_of for quote in services.quotes.all()] != [now]:  # noqa: ASYNC110 - the board wakes nobody
+            await asyncio.sleep(0)
+    finally:
+        await runner.stop()
+    assert [quote.as_of for quote in await stored_quotes(services.database)] == [START + timedelta(seconds=1)]

@@ -67,6 +67,21 @@ async def test_hold_when_another_has_it_then_it_is_refused_until_its_last_moment
     clock.advance(microseconds=1)
     assert await second.hold() is True
     assert await first.hold() is False
+    assert [first.held, second.held] == [False, True]
+
+
+async def test_held_when_the_lease_has_run_out_then_it_is_not_without_asking(
+    leases: list[Lease], clock: ManualClock
+) -> None:
+    assert [leases[0].held] == [False]
+    assert await leases[0].hold() is True
+    clock.advance(seconds=SECONDS, microseconds=-1)
+    assert [leases[0].held] == [True]
+    clock.advance(microseconds=1)
+    assert [leases[0].held] == [False]
+    assert [await leases[0].hold(), leases[0].held] == [True, True]
+    await leases[0].release()
+    assert [leases[0].held] == [False]
 
 
 async def test_hold_when_a_third_of_it_has_gone_then_it_is_renewed_and_not_before(

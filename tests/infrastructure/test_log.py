@@ -15,7 +15,7 @@ from infrastructure import log
 from infrastructure.database import Database
 from infrastructure.settings import Settings
 from models.enums import AggregateType, EventType
-from models.events import GENESIS, Event, EventFilter, chained
+from models.events import GENESIS, Event, EventFilter, RecordedEvent, chained
 from tests.support.clock import START
 from tests.support.house import an_event
 from tests.support.log_race import Race, check_chain, read_log, run_race, whole_log
@@ -71,7 +71,7 @@ async def test_naive_sequence_when_it_runs_the_same_race_then_its_readers_lose_e
 async def _append_naively(connection: AsyncConnection, events: Sequence[Event]) -> int:
     insert = text("INSERT INTO naive_events (aggregate_id, version) VALUES (:aggregate_id, :version) RETURNING seq")
     rows = [{"aggregate_id": event.aggregate_id, "version": event.version} for event in events]
-    return max([(await connection.execute(insert, row)).scalar_one() for row in rows])
+    return max([int((await connection.execute(insert, row)).scalar_one()) for row in rows])
 
 
 async def _read_naively(connection: AsyncConnection, seq: int) -> list[tuple[int, UUID, int]]:
@@ -210,7 +210,7 @@ async def test_conditions_when_a_filter_is_drawn_then_they_choose_what_it_matche
             assert await log.last_matching(connection, seq, each) == (before[-1] if before else None)
 
 
-async def _varied(database: Database) -> Sequence[log.RecordedEvent]:
+async def _varied(database: Database) -> Sequence[RecordedEvent]:
     """24 events of three kinds and owners; written once, by the first example."""
     with contextlib.suppress(IntegrityError):
         await record(

@@ -16,6 +16,7 @@ from models.events import EventFilter
 from tests.support.house import an_event, migrated, settings_for
 from tests.support.log_race import whole_log
 from tests.support.servers import PostgresServer
+from tests.support.wait import until
 
 EVERYTHING = EventFilter()
 ALICE, BOB = UUID(int=1), UUID(int=2)
@@ -129,9 +130,7 @@ async def test_follow_when_the_relay_started_late_then_older_events_come_from_th
     await relay.stop()
 
 
-async def test_relay_when_another_process_commits_then_it_polls_and_sees_it(
-    database: Database, relay: Relay, settings: Settings
-) -> None:
+async def test_relay_when_another_process_commits_then_it_polls_and_sees_it(relay: Relay, settings: Settings) -> None:
     other = Database(settings)
     await write(other, 3)
     await other.close()
@@ -162,12 +161,16 @@ async def test_stop_when_followers_wait_then_they_end(database: Database, relay:
     assert database.listeners == []
 
 
+async def waiting_relay(database: Database) -> Relay:
+    relay = Relay(database, poll_s=3600, ring=16)
+    await relay.start()
+    await until(lambda: relay._news._waiters)
+    return relay
+
+
 async def test_stop_when_news_comes_at_the_same_moment_then_it_still_stops(database: Database) -> None:
     for turns in range(5):
-        relay = Relay(database, poll_s=3600, ring=16)
-        await relay.start()
-        while not relay._news._waiters:
-            await asyncio.sleep(0)
+        relay = await waiting_relay(database)
         relay.wake()
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -184,8 +187,7 @@ def test_follow_when_the_database_was_away_then_it_catches_up(tmp_path: Path) ->
         await relay.reached(10)
         with capture_logs() as logs:
             server.kill()
-            while not logs:
-                await asyncio.sleep(0)
+            await until(lambda: logs)
         assert logs[0]["event"] == "background work failed"
         server.restart()
         other = Database(settings)

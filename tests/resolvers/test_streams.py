@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -31,7 +32,6 @@ from tests.support.processes import another_process, context_in
 
 D = Decimal
 T = TypeVar("T")
-MINE = EventFilter(aggregate_type=AggregateType.ORDER)
 
 
 async def take(stream: AsyncGenerator[T, None], count: int) -> list[T]:
@@ -45,12 +45,20 @@ async def take(stream: AsyncGenerator[T, None], count: int) -> list[T]:
 
 async def waiting(services: Services, task: asyncio.Future[Any]) -> None:
     """Until the stream behind the task waits for news."""
-    while not task.done() and len(services.relay._grown._waiters) < 2:  # its own, and that of the session's end
+    # The stream's own wait, and that for the session's end. No event of asyncio's tells of somebody who waits.
+    while not task.done() and len(services.relay._grown._waiters) < 2:  # noqa: ASYNC110 - reason: as above
         await asyncio.sleep(0)
 
 
 def beginning(ctx: Context) -> str:
     return cursor_of(ctx, 0)
+
+
+async def order_seqs(trader: Trader) -> list[int]:
+    """The numbers of the events of a trader's orders."""
+    log = await whole_log(trader.ctx.services.database)
+    orders = [event for event in log if event.aggregate_type is AggregateType.ORDER]
+    return [event.seq for event in orders if event.owner_id == trader.ctx.owner_id]
 
 
 async def stirred(services: Services) -> Trader:
@@ -110,7 +118,7 @@ async def test_position_events_when_a_trade_crosses_zero_then_one_cycle_closes_a
     assert seen[2].position.realized_pnl == D("12.99999996")  # 12 x (201 - 199.91666667)
     assert seen[3].position.side is PositionSide.SHORT
     assert {event.fill.price for event in seen[2:] if event.fill} == {D(201)}
-    # At 199.90, the last price of the quote that stood: 99998 - 399 ... is the cash then.
+    # At 199.90, the last price that there was.
     assert seen[0].position.mark.market_value == D(1999)
     assert seen[0].position.mark.unrealized_pnl == D(-1)
 
@@ -120,7 +128,9 @@ async def test_stream_when_it_begins_at_any_cursor_then_it_gives_exactly_what_co
 ) -> None:
     ada = await stirred(services)
     log = await whole_log(services.database)
-    mine = [each.seq for each in log if each.aggregate_type is AggregateType.ORDER and each.owner_id == ada.ctx.owner_id]
+    mine = [
+        each.seq for each in log if each.aggregate_type is AggregateType.ORDER and each.owner_id == ada.ctx.owner_id
+    ]
     assert len(mine) == 7
     for place in range(mine[-1]):
         behind = [seq for seq in mine if seq > place]
@@ -159,7 +169,7 @@ async def test_stream_when_the_portfolio_is_someone_elses_then_it_answers_as_for
     for portfolio_id in (ada.portfolio_id, services.ids.new()):
         for stream in (order_events, position_events):
             with pytest.raises(BadRequest) as refused:
-                await anext(stream(bob, portfolio_id, None))  # type: ignore[operator]  # reason: either of the two
+                await anext(stream(bob, portfolio_id, None))
             assert (str(refused.value), refused.value.argument) == ("No such portfolio.", "portfolioId")
 
 
@@ -260,7 +270,9 @@ async def test_stream_when_it_reconnects_fifty_times_while_orders_flow_then_noth
         seen += await take(order_events(ada.ctx, None, cursor), chance.randint(1, 4))
     await flowing
     log = await whole_log(services.database)
-    mine = [each.seq for each in log if each.aggregate_type is AggregateType.ORDER and each.owner_id == ada.ctx.owner_id]
+    mine = [
+        each.seq for each in log if each.aggregate_type is AggregateType.ORDER and each.owner_id == ada.ctx.owner_id
+    ]
     assert len(mine) == 2 * (40 + 26 + 40)
     seen += await take(order_events(ada.ctx, None, seen[-1].cursor), len(mine) - len(seen))
     assert [event.cursor for event in seen] == [cursor_of(ada.ctx, seq) for seq in mine]
@@ -339,7 +351,7 @@ async def test_stream_when_an_event_comes_then_what_was_loaded_before_is_forgott
             portfolio = await ada.ctx.load(portfolios_by_id, event.order.portfolio_id)
             assert portfolio is not None
             cash.append(portfolio.cash)
-    assert [after - before for before, after in zip(cash, cash[1:], strict=False)] == [2, 3]
+    assert [after - before for before, after in itertools.pairwise(cash)] == [2, 3]
 
 
 async def test_stream_when_it_is_closed_then_no_task_is_left_behind(services: Services) -> None:

@@ -19,7 +19,7 @@ from tests.support.servers import PostgresDatabases
 
 SECRET = "not a secret, but thirty-two bytes long"
 # The triggers that keep the log, the ledger and the fills do not fire in the role of a replica.
-EMPTY = f"""
+_EMPTY = """
 SET session_replication_role = replica;
 SET lock_timeout = '5s';
 DO $$
@@ -30,7 +30,7 @@ BEGIN
     LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
 END $$;
 UPDATE log_head SET seq = 0, hash = decode(repeat('00', 32), 'hex'), previous_hash = decode(repeat('00', 32), 'hex');
-UPDATE market_state SET trading_state = 'ACTIVE', trading_reason = NULL, trading_since = '{START.isoformat()}',
+UPDATE market_state SET trading_state = 'ACTIVE', trading_reason = NULL, trading_since = 'OPENED',
     resume_after = NULL, version = 0;
 """
 
@@ -54,7 +54,7 @@ def migrated(settings: Settings) -> None:
 
 def emptied(postgres: PostgresDatabases, name: str) -> None:
     """Take a migrated PostgreSQL database back to how `migrate` left it: much faster than a new one."""
-    postgres.execute(EMPTY, name)
+    postgres.execute(_EMPTY.replace("OPENED", START.isoformat()), name)
 
 
 def an_event(

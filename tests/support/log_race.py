@@ -54,7 +54,10 @@ async def run_race(
     reading = [asyncio.create_task(_reader(databases[0], read, done)) for _ in range(readers)]
     chances = [random.Random(f"{seed}/{number}") for number in range(len(databases))]  # noqa: S311 - repeatable
     await asyncio.gather(
-        *(_writer(race, database, append, chance, transactions) for database, chance in zip(databases, chances, strict=True))
+        *(
+            _writer(race, database, append, chance, transactions)
+            for database, chance in zip(databases, chances, strict=True)
+        )
     )
     done.set()
     race.seen = await asyncio.gather(*reading)

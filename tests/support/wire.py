@@ -51,15 +51,26 @@ async def client_of(app: Starlette) -> AsyncIterator[Client]:
         yield Client(http)
 
 
+class _Server(uvicorn.Server):
+    """Says when it can be reached."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
 @contextlib.asynccontextmanager
 async def server_of(app: Starlette, **options: Any) -> AsyncIterator[str]:
     """The application behind a real server on a free port; gives its host and port. Its lifespan is not run."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, ws_per_message_deflate=False, **options)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(config)
+        server = _Server(config)
         task = asyncio.create_task(server._serve(sockets=[listening]))
-        while not server.started:
-            await asyncio.sleep(0.01)
+        await server.listening.wait()
         try:
             yield "127.0.0.1:{1}".format(*listening.getsockname())
         finally:

@@ -6,16 +6,16 @@ from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from models import facts
 from models.enums import ErrorCode, EventType
-from models.errors import Fault, Refused, invalid, missing, refuse_if
+from models.errors import Fault, Refused, missing, refuse_if
 from models.lifecycle import cancelled
 from models.orders import Order
 from models.portfolios import Portfolio
 from resolvers.context import Context
 from resolvers.orders import store
+from resolvers.portfolios.inputs import reason_faults
 from resolvers.portfolios.store import lock
 from resolvers.requests import Done
 
-REASON_LENGTH_MAX = 500
 BY_CALLER = "Cancelled by the caller"
 
 
@@ -23,7 +23,7 @@ async def cancel_order(ctx: Context, order_id: UUID, reason: str | None = None) 
     """Cancel a working order of the viewer's; what is filled stays filled."""
     viewer = ctx.signed_in()
     if reason is not None:
-        refuse_if(_reason_faults(reason))
+        refuse_if(reason_faults(reason))
     async with ctx.services.database.write() as tx:
         portfolio = await lock(tx, store.portfolio_of(order_id), ctx.owner_id)
         order = await store.get(tx, order_id) if portfolio else None
@@ -52,9 +52,3 @@ async def _cancel(
     await store.close(tx, portfolio, order, after)
     tx.record(facts.of_order(EventType.ORDER_CANCELLED, after, actor_id))
     return after
-
-
-def _reason_faults(reason: str) -> list[Fault]:
-    if not 1 <= len(reason.strip()) <= REASON_LENGTH_MAX:
-        return [invalid(f"`reason` has to be 1 to {REASON_LENGTH_MAX} characters.", "reason")]
-    return []

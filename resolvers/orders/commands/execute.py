@@ -9,7 +9,7 @@ from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from models import facts, ledger
 from models.enums import EventType, TimeInForce
-from models.lifecycle import cancelled, commission, filled
+from models.lifecycle import cancelled, commission, filled, is_due
 from models.money import exact
 from models.orders import Fill, Order
 from models.portfolios import Portfolio
@@ -29,7 +29,8 @@ async def execute_order(
 ) -> Order | None:
     """Book an execution of the order as it was at `version`; none, and nothing written, if it has changed since.
 
-    What an IOC order leaves is cancelled in the same transaction.
+    Likewise if its time in force has ended, also before it has been expired. What an IOC order leaves is cancelled in
+    the same transaction.
     """
     async with services.database.write() as tx:
         portfolio = await portfolios.lock(tx, store.portfolio_of(order_id), None)
@@ -37,6 +38,8 @@ async def execute_order(
         if portfolio is None or before is None or before.version != version or not before.working:
             return None
         now, rate = services.clock.now(), services.settings.commission_rate
+        if is_due(before, now):
+            return None
         order = filled(before, quantity, price, rate, now)
         fill = _fill(services, order, quantity, price, rate, now)
         tx.record(facts.of_order(EventType.ORDER_EXECUTED, order, None, fill))

@@ -1,0 +1,48 @@
+"""A real server on each database, and the application in this process for what looks inside."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph.app import create_app
+from graph.process import Process
+from infrastructure.services import Services
+from tests.support.server import Server
+from tests.support.wire import Client, client_of
+
+SETTINGS: dict[str, Any] = {
+    "register_per_address": "1000/hour",
+    "login_per_address": "1000/minute",
+    # A killed server's lease runs out soon, so that the next one quotes and fills at once.
+    "lease_s": 1,
+    "max_open_orders": 100_000,
+}
+
+
+@pytest.fixture
+async def server(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """A server that runs: the embedded default, or on a PostgreSQL database that `tradegraph migrate` has made."""
+    if backend == "sqlite":
+        async with Server(tmp_path / "home", **SETTINGS) as server:
+            yield server
+        return
+    postgres = request.getfixturevalue("postgres")
+    postgres.create_database("e2e")
+    try:
+        server = Server(tmp_path / "home", postgres.url("e2e"), **SETTINGS)
+        assert server.run("migrate") == "The database is migrated.\n"
+        async with server:
+            yield server
+    finally:
+        postgres.drop_database("e2e")
+
+
+@pytest.fixture
+async def client(services: Services) -> AsyncIterator[Client]:
+    """The whole HTTP path in this process, with the services of the test; the market is the test's own."""
+    app = create_app(services.settings)
+    app.state.process = Process(services, works=[])
+    async with client_of(app) as client:
+        yield client

@@ -1,0 +1,77 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from graph.cli import app
+from graph.schema import printed
+from infrastructure.settings import Settings
+
+RUN = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, and no settings but the test's; the logs stay as the test run has them."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "TRADEGRAPH_SECRET", "TRADEGRAPH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("graph.logs.set_up", lambda _settings: None)
+    return tmp_path
+
+
+def test_schema_when_written_then_a_check_passes_until_it_is_changed(here: Path) -> None:
+    missing = RUN.invoke(app, ["schema", "--check"])
+    written = RUN.invoke(app, ["schema"])
+    same = RUN.invoke(app, ["schema", "--check"])
+    path = here / "schema.graphql"
+    assert path.read_text(encoding="utf-8") == printed()
+    path.write_text(printed() + "# more", encoding="utf-8")
+    changed = RUN.invoke(app, ["schema", "--check"])
+    assert [result.exit_code for result in (missing, written, same, changed)] == [1, 0, 0, 1]
+    assert changed.stderr == "schema.graphql is not what the code says: run `tradegraph schema`.\n"
+
+
+def test_settings_when_some_are_wrong_then_each_is_a_line_and_the_exit_code_is_2(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://here")
+    monkeypatch.setenv("TRADEGRAPH_PORT", "many")
+    result = RUN.invoke(app, ["migrate"])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "DATABASE_URL: DATABASE_URL has to start with postgresql:// or sqlite:///",
+        "TRADEGRAPH_PORT: Input should be a valid integer, unable to parse string as an integer",
+    ]
+
+
+def test_migrate_and_grant_when_the_user_is_missing_then_that_is_said(here: Path) -> None:
+    migrated = RUN.invoke(app, ["migrate"])
+    granted = RUN.invoke(app, ["users", "grant", "ada@example.com", "admin"])
+    assert (migrated.exit_code, migrated.stdout) == (0, "The database is migrated.\n")
+    assert (here / "var" / "tradegraph.db").exists()
+    assert (granted.exit_code, granted.stderr) == (1, "No such user.\n")
+
+
+def test_serve_when_it_listens_then_it_says_where_and_the_demo_login(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def run(server: Any, sockets: list[Any]) -> None:
+        seen["config"], seen["banner"] = server.config, server._banner
+        server.started = True
+        for opened in sockets:
+            opened.close()
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    monkeypatch.setenv("TRADEGRAPH_PORT", "0")
+    result = RUN.invoke(app, ["serve"])
+    assert (result.exit_code, capsys.readouterr().err) == (0, "")
+    config = seen["config"]
+    assert (config.ws_max_size, config.ws_per_message_deflate, config.timeout_graceful_shutdown) == (65536, False, 10)
+    assert "http://127.0.0.1:" in seen["banner"]
+    assert ":0/graphql" not in seen["banner"]
+    assert "demo@tradegraph.dev / demo-password" in seen["banner"]
+    assert Settings().embedded
