@@ -1,8 +1,9 @@
 """The command line."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Annotated
 
@@ -107,6 +108,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             typer.echo(self._banner)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        with super().capture_signals():
+            yield
+            # uvicorn would raise them again, and a stop in order would look like a failure.
+            self._captured_signals.clear()
 
 
 def _banner(settings: Settings, port: int) -> str:

@@ -44,6 +44,9 @@ def set_up(settings: Settings) -> None:
 
 
 def _rendered(*, json: bool) -> list[Any]:
+    # Without local variables: they hold passwords and tokens, and to render them stops the loop for seconds.
     if json:
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

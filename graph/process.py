@@ -5,6 +5,7 @@ from typing import Protocol
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
+from infrastructure.key_uses import KeyUses
 from infrastructure.migrations import is_migrated, migrate
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
@@ -89,9 +90,10 @@ def build_services(
         passwords=passwords or Passwords(),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
         throttle=Throttle(settings),
+        key_uses=KeyUses(database),
     )
 
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    return Process(services, works=[TradingFloor(services)])
+    return Process(services, works=[services.key_uses, TradingFloor(services)])

@@ -48,6 +48,11 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "ANALYST": "Also feeds market data and sentiment.",
         "ADMIN": "Also runs the place: trading for everybody.",
     },
+    domain.ApiScope: {
+        "READ": "Every query and every subscription.",
+        "TRADE": "Also orders, portfolios, paying in, risk limits, holding trading in one's own portfolios.",
+        "ADMIN": "Everything that the user's role allows: also paying out, keys, profile, password, sign-ins.",
+    },
     domain.RiskTolerance: {
         "CONSERVATIVE": "Little.",
         "MODERATE": "Some.",
@@ -117,6 +122,8 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "USER_ROLE_CHANGED": "A user was given another role.",
         "SESSION_STARTED": "A user signed in.",
         "SESSION_ENDED": "A sign-in ended.",
+        "API_KEY_CREATED": "A user made an API key.",
+        "API_KEY_REVOKED": "A user revoked an API key.",
         "RISK_LIMIT_CHANGED": "A risk limit was set or removed.",
         "TRADING_PAUSED": "Trading was paused or restricted.",
         "TRADING_RESUMED": "Trading was opened again.",

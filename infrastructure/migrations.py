@@ -43,7 +43,7 @@ async def migrate(database: Database, now: datetime | None = None) -> None:
 
 
 async def is_migrated(database: Database) -> bool:
-    """Whether the database has the newest schema and its first rows."""
+    """Whether the database has the newest schema and its first rows. Raises `DatabaseUnavailable`."""
     async with database.read() as connection:
         if await connection.run_sync(_revision) != _newest():
             return False

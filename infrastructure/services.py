@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
+from infrastructure.key_uses import KeyUses
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
@@ -26,3 +27,4 @@ class Services:
     passwords: Passwords
     tokens: Tokens
     throttle: Throttle
+    key_uses: KeyUses

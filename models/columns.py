@@ -73,6 +73,25 @@ class Word(TypeDecorator[E]):
         return None if value is None else self.words(value)
 
 
+class Words(TypeDecorator[tuple[E, ...]]):
+    """Members of an enum, stored as their names with commas between them."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, words: type[E]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: tuple[E, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - reason: SQLAlchemy's signature
+        """To the database."""
+        return None if value is None else ",".join(self.words(word).value for word in value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[E, ...] | None:  # noqa: ARG002 - reason: SQLAlchemy's signature
+        """From the database."""
+        return None if value is None else tuple(self.words(word) for word in value.split(",") if word)
+
+
 def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
     """The column holds one of the enum's words."""
     listed = ", ".join(f"'{word.value}'" for word in words)

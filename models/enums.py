@@ -74,6 +74,14 @@ class Role(StrEnum):
     ADMIN = "ADMIN"
 
 
+class ApiScope(StrEnum):
+    """How much of what its user may do an API key may do; each includes those before it."""
+
+    READ = "READ"
+    TRADE = "TRADE"
+    ADMIN = "ADMIN"
+
+
 class RiskTolerance(StrEnum):
     """How much loss a user says they can bear."""
 
@@ -166,6 +174,8 @@ class EventType(StrEnum):
     USER_ROLE_CHANGED = "USER_ROLE_CHANGED"
     SESSION_STARTED = "SESSION_STARTED"
     SESSION_ENDED = "SESSION_ENDED"
+    API_KEY_CREATED = "API_KEY_CREATED"
+    API_KEY_REVOKED = "API_KEY_REVOKED"
     RISK_LIMIT_CHANGED = "RISK_LIMIT_CHANGED"
     TRADING_PAUSED = "TRADING_PAUSED"
     TRADING_RESUMED = "TRADING_RESUMED"
@@ -176,6 +186,7 @@ class AggregateType(StrEnum):
 
     USER = "User"
     SESSION = "Session"
+    API_KEY = "ApiKey"
     PORTFOLIO = "Portfolio"
     ORDER = "Order"
     POSITION = "Position"

@@ -54,8 +54,8 @@ def checked_registration(given: Registration, password_length_min: int) -> Regis
         [
             *([invalid("This is not an email address.", "email")] if email is None else []),
             *password_faults(given.password, password_length_min, "password"),
-            *_name_faults(given.first_name, "firstName"),
-            *_name_faults(given.last_name, "lastName"),
+            *name_faults(given.first_name, "firstName"),
+            *name_faults(given.last_name, "lastName"),
         ]
     )
     return replace(given, email=email or "", first_name=given.first_name.strip(), last_name=given.last_name.strip())
@@ -66,8 +66,8 @@ def checked_profile(given: ProfileChanges) -> ProfileChanges:
     first_name, last_name = given.first_name, given.last_name
     refuse_if(
         [
-            *([] if first_name is None else _name_faults(first_name, "firstName")),
-            *([] if last_name is None else _name_faults(last_name, "lastName")),
+            *([] if first_name is None else name_faults(first_name, "firstName")),
+            *([] if last_name is None else name_faults(last_name, "lastName")),
         ]
     )
     return replace(
@@ -102,7 +102,8 @@ def password_faults(password: str, length_min: int, field_name: str) -> list[Fau
     return [invalid(f"A password has {length_min} to {PASSWORD_LENGTH_MAX} characters.", field_name)]
 
 
-def _name_faults(name: str, field_name: str) -> list[Fault]:
+def name_faults(name: str, field_name: str) -> list[Fault]:
+    """What is wrong with a name."""
     if not 1 <= len(name.strip()) <= NAME_LENGTH_MAX:
         return [invalid(f"A name has 1 to {NAME_LENGTH_MAX} characters.", field_name)]
     # Control characters and lone surrogates: a database may not take them, and nobody is called so.

@@ -11,8 +11,8 @@ from aiodataloader import DataLoader
 
 from infrastructure.services import Services
 from models.accounts import User
-from models.enums import Role
-from models.errors import Unauthenticated
+from models.enums import ApiScope, ErrorCode, Role
+from models.errors import Fault, Refused, Unauthenticated
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -24,26 +24,35 @@ LOAD_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """A signed-in caller: the user, their session, and when what they presented ends."""
+    """A signed-in caller: the user, and what they presented.
+
+    That is an access token of a session, which ends, or an API key, which may do what is in `scopes` and no more.
+    """
 
     user: User
-    session_id: UUID
-    expires_at: datetime
+    session_id: UUID | None
+    expires_at: datetime | None
+    scopes: frozenset[ApiScope]
+    key_id: UUID | None = None
 
     @property
     def is_admin(self) -> bool:
-        """Whether they run the place."""
-        return self.user.role is Role.ADMIN
+        """Whether they run the place: by their role, and with what they presented."""
+        return self.user.role is Role.ADMIN and ApiScope.ADMIN in self.scopes
 
 
 @dataclass
 class Context:
-    """One operation's surroundings. `position` is the log's position before its first read."""
+    """One operation's surroundings. `position` is the log's position before its first read.
+
+    `address` and `client` are where it comes from: the host, and the program as it calls itself, if it does.
+    """
 
     services: Services
     viewer: Viewer | None
     address: str
     position: int
+    client: str | None = None
     _loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
 
     @property
@@ -53,13 +62,15 @@ class Context:
 
     @property
     def owner_id(self) -> UUID:
-        """Whose data may be read and changed; raises `Unauthenticated` for an anonymous caller."""
+        """Whose data may be read and changed; raises as `signed_in` does."""
         return self.signed_in().user.id
 
-    def signed_in(self) -> Viewer:
-        """The caller; raises `Unauthenticated` for an anonymous one."""
+    def signed_in(self, scope: ApiScope = ApiScope.READ) -> Viewer:
+        """The caller; raises `Unauthenticated` for an anonymous one, `Refused` FORBIDDEN for one without the scope."""
         if self.viewer is None:
             raise Unauthenticated("Sign in first: send an access token as `Authorization: Bearer …`.")
+        if scope not in self.viewer.scopes:
+            raise Refused(Fault(ErrorCode.FORBIDDEN, f"This needs the scope {scope}."))
         return self.viewer
 
     def load(self, batch: Batch[K, V], key: K) -> asyncio.Future[V]:

@@ -9,6 +9,7 @@ import pytest
 
 from infrastructure.database import Database
 from infrastructure.ids import Ids
+from infrastructure.key_uses import KeyUses
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
@@ -110,6 +111,7 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
         passwords=Passwords(memory_kib=8, time_cost=1),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
         throttle=Throttle(settings),
+        key_uses=KeyUses(database),
     )
     await services.relay.start()
     yield services

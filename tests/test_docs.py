@@ -59,7 +59,10 @@ def page(name: str) -> str:
 
 
 def pages() -> list[Path]:
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    return [
+        *sorted(ROOT.glob("*.md")),
+        *sorted(path for top in ("docs", "graph") for path in (ROOT / top).rglob("*.md")),
+    ]
 
 
 def section(text: str, heading: str) -> str:

@@ -9,27 +9,39 @@ from infrastructure.rows import columns, table
 from infrastructure.services import Services
 from models.accounts import SessionRow, User, UserRow
 from models.errors import Unauthenticated
+from models.keys import EVERY_SCOPE, MARK, fingerprint, granted, is_key
+from resolvers.accounts.keys import KEYS
 from resolvers.accounts.loaders import users_by_id
 from resolvers.context import Context, Viewer
 
 USERS, SESSIONS = table(UserRow), table(SessionRow)
 
 
-async def authorization(services: Services, header: str | None) -> Viewer | None:
-    """The caller behind `Bearer <access token>`; None without a header. HTTP and websocket both ask here.
+async def authorization(services: Services, header: str | None, api_key: str | None = None) -> Viewer | None:
+    """The caller behind `Bearer <access token or API key>`, or behind a key by itself; None without either.
 
-    Raises `Unauthenticated` with its reason for anything else: a request is never answered as half a caller's.
+    HTTP and websocket both ask here. Raises `Unauthenticated` with its reason for anything else: a request is never
+    answered as half a caller's.
     """
+    if api_key is not None:
+        if header is not None:
+            raise Unauthenticated("Send `Authorization` or `X-API-Key`, not both.", "INVALID")
+        return await _by_key(services, api_key.strip())
     if header is None:
         return None
     scheme, _, token = header.strip().partition(" ")
     if scheme.lower() != "bearer":
-        raise Unauthenticated("Send an access token as `Authorization: Bearer …`.", "INVALID")
+        raise Unauthenticated("Send an access token or an API key as `Authorization: Bearer …`.", "INVALID")
     return await authenticate(services, token.strip())
 
 
 async def authenticate(services: Services, token: str) -> Viewer:
-    """The caller that an access token stands for, as they are now; raises `Unauthenticated` with its reason."""
+    """The caller that an access token or an API key stands for, as they are now, in one statement.
+
+    Raises `Unauthenticated` with its reason.
+    """
+    if token.startswith(MARK):
+        return await _by_key(services, token)
     claims = services.tokens.read(token, services.clock.now())
     signed_in = (
         select(*columns(UserRow, User))
@@ -44,7 +56,26 @@ async def authenticate(services: Services, token: str) -> Viewer:
         row = (await connection.execute(signed_in)).one_or_none()
     if row is None:
         raise Unauthenticated("This sign-in has ended: sign in again.", "REVOKED")
-    return Viewer(User(*row), claims.session_id, claims.expires_at)
+    return Viewer(User(*row), claims.session_id, claims.expires_at, EVERY_SCOPE)
+
+
+async def _by_key(services: Services, secret: str) -> Viewer:
+    row = None
+    if is_key(secret):
+        stored = (
+            select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at)
+            .join(KEYS, KEYS.c.user_id == USERS.c.id)
+            .where(KEYS.c.secret_hash == fingerprint(secret))
+        )
+        async with services.database.read() as connection:
+            row = (await connection.execute(stored)).one_or_none()
+    if row is None:
+        raise Unauthenticated("The API key is not valid.", "INVALID")
+    *user, key_id, scopes, last_used_at, revoked_at = row
+    if revoked_at is not None:
+        raise Unauthenticated("The API key has been revoked.", "REVOKED")
+    services.key_uses.note(key_id, last_used_at, services.clock.now())
+    return Viewer(User(*user), None, None, granted(scopes), key_id)
 
 
 def viewer(ctx: Context) -> User | None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from infrastructure.database import Transaction as UnitOfWork
 from models import facts, ledger
-from models.enums import ErrorCode, EventType, TradingState, TransactionKind
+from models.enums import ApiScope, ErrorCode, EventType, TradingState, TransactionKind
 from models.errors import ConflictFault, FundsFault, Refused, refuse_if
 from models.money import ZERO, text
 from models.portfolios import Portfolio
@@ -19,8 +19,10 @@ from resolvers.portfolios import store
 from resolvers.portfolios.inputs import CURRENCY, amount_faults, currency_faults, key_faults, name_faults
 from resolvers.positions.store import open_positions
 from resolvers.requests import Done, request_hash
+from resolvers.scopes import needs
 
 
+@needs(ApiScope.TRADE)
 async def create_portfolio(
     ctx: Context, name: str, base_currency: str | None = None, initial_cash: Decimal | None = None
 ) -> Done[Portfolio]:
@@ -54,6 +56,7 @@ async def create_portfolio(
     return Done(portfolio, tx.position)
 
 
+@needs(ApiScope.TRADE)
 async def update_portfolio(ctx: Context, portfolio_id: UUID, name: str | None) -> Done[Portfolio]:
     """Rename a portfolio; without a change nothing is written."""
     viewer = ctx.signed_in()
@@ -68,11 +71,13 @@ async def update_portfolio(ctx: Context, portfolio_id: UUID, name: str | None) -
     return Done(portfolio, tx.position)
 
 
+@needs(ApiScope.TRADE)
 async def deposit_cash(ctx: Context, portfolio_id: UUID, amount: Decimal, key: str | None = None) -> Done[Portfolio]:
     """Pay cash in; with a key, at most once."""
     return await _transfer(ctx, portfolio_id, amount, TransactionKind.DEPOSIT, key)
 
 
+@needs(ApiScope.ADMIN)
 async def withdraw_cash(ctx: Context, portfolio_id: UUID, amount: Decimal, key: str | None = None) -> Done[Portfolio]:
     """Pay cash out, as far as the buying power goes; with a key, at most once."""
     return await _transfer(ctx, portfolio_id, amount, TransactionKind.WITHDRAWAL, key)

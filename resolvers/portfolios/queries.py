@@ -21,7 +21,7 @@ from resolvers.portfolios.loaders import (
     transactions_by_id,
     worth_by_portfolio,
 )
-from resolvers.portfolios.store import TRANSACTIONS
+from resolvers.portfolios.store import TRANSACTIONS, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,4 @@ async def trading_status(ctx: Context, portfolio: Portfolio) -> TradingStatus:
     strictness = list(TradingState)
     if strictness.index(market.state) > strictness.index(portfolio.trading_state):
         return market
-    return TradingStatus(
-        portfolio.trading_state, portfolio.trading_reason, portfolio.trading_since, portfolio.resume_after
-    )
+    return status_of(portfolio)

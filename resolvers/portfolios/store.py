@@ -54,21 +54,20 @@ async def book(
         await tx.execute(insert(TRANSACTIONS), rows)
 
 
-async def market_status(tx: UnitOfWork) -> tuple[TradingStatus, int]:
-    """What holds for everybody, and its version."""
-    row = (
-        await tx.execute(
-            select(
-                MARKET.c.trading_state,
-                MARKET.c.trading_reason,
-                MARKET.c.trading_since,
-                MARKET.c.resume_after,
-                MARKET.c.version,
-            )
-        )
-    ).one()
+async def market_status(tx: UnitOfWork, *, lock: bool = False) -> tuple[TradingStatus, int]:
+    """What holds for everybody, and its version; with `lock`, held until the transaction ends."""
+    status = (MARKET.c.trading_state, MARKET.c.trading_reason, MARKET.c.trading_since, MARKET.c.resume_after)
+    statement = select(*status, MARKET.c.version)
+    row = (await tx.execute(statement.with_for_update() if lock else statement)).one()
     *fields, version = tuple(row)
     return TradingStatus(*fields), version
+
+
+def status_of(portfolio: Portfolio) -> TradingStatus:
+    """The portfolio's own, whatever the market's is."""
+    return TradingStatus(
+        portfolio.trading_state, portfolio.trading_reason, portfolio.trading_since, portfolio.resume_after
+    )
 
 
 def with_status(portfolio: Portfolio, status: TradingStatus) -> Portfolio:

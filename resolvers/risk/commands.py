@@ -11,9 +11,9 @@ from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.rows import columns, read_one, values
 from infrastructure.services import Services
 from models import facts
-from models.enums import ErrorCode, EventType, RiskLimitKind, Severity, TradingState
+from models.enums import ApiScope, ErrorCode, EventType, RiskLimitKind, Severity, TradingState
 from models.errors import Fault, Refused, invalid, missing, refuse_if
-from models.money import MAX_PLACES, fits
+from models.money import MAX_DIGITS, MAX_PLACES, fits
 from models.portfolios import Portfolio, TradingStatus
 from models.risk import RiskLimit, RiskLimitRow, threshold_fault
 from resolvers.context import Context
@@ -21,16 +21,18 @@ from resolvers.portfolios import store
 from resolvers.portfolios.inputs import reason_faults
 from resolvers.requests import Done
 from resolvers.risk.loaders import LIMITS
+from resolvers.scopes import needs
 
 
-
+@needs(ApiScope.TRADE)
 async def set_risk_limit(
     ctx: Context, portfolio_id: UUID, kind: RiskLimitKind, threshold: Decimal, severity: Severity | None = None
 ) -> Done[RiskLimit]:
     """Set a portfolio's limit of a kind, or change the one that it has."""
     viewer = ctx.signed_in()
     if not fits(threshold):
-        raise Refused(invalid(f"`threshold` may have {MAX_PLACES} digits after the point.", "threshold"))
+        message = f"`threshold` may have {MAX_DIGITS} digits before the point and {MAX_PLACES} after it."
+        raise Refused(invalid(message, "threshold"))
     if fault := threshold_fault(kind, threshold):
         raise Refused(invalid(f"`threshold` {fault}.", "threshold"))
     async with ctx.services.database.write() as tx:
@@ -54,6 +56,7 @@ async def set_risk_limit(
     return Done(limit, tx.position)
 
 
+@needs(ApiScope.TRADE)
 async def remove_risk_limit(ctx: Context, portfolio_id: UUID, kind: RiskLimitKind) -> Done[Portfolio]:
     """Take a portfolio's limit of a kind away."""
     ctx.signed_in()
@@ -67,6 +70,7 @@ async def remove_risk_limit(ctx: Context, portfolio_id: UUID, kind: RiskLimitKin
     return Done(portfolio, tx.position)
 
 
+@needs(ApiScope.TRADE)
 async def pause_trading(
     ctx: Context, portfolio_id: UUID | None, reason: str, resume_after: datetime | None, *, reduce_only: bool
 ) -> Done[TradingStatus]:
@@ -81,6 +85,7 @@ async def pause_trading(
     return await _set_status(ctx, portfolio_id, status, EventType.TRADING_PAUSED)
 
 
+@needs(ApiScope.TRADE)
 async def resume_trading(ctx: Context, portfolio_id: UUID | None) -> Done[TradingStatus]:
     """Let trading go on in a portfolio, or (ADMIN, no portfolio) everybody's."""
     ctx.signed_in()
@@ -103,51 +108,58 @@ async def resume_due(services: Services) -> int:
                 await _write_status(tx, portfolio, status, EventType.TRADING_RESUMED, None)
     if market_due is not None:
         async with services.database.write() as tx:
-            standing, _ = await store.market_status(tx)
+            # Locked: who holds trading anew just now must not be overridden.
+            standing, version = await store.market_status(tx, lock=True)
             if standing.resume_after and standing.resume_after <= now:
-                await _write_market(tx, status, EventType.TRADING_RESUMED, None)
+                await _write_market(tx, version, status, EventType.TRADING_RESUMED, None)
     return len(due) + (market_due is not None)
 
 
 async def _set_status(
     ctx: Context, portfolio_id: UUID | None, status: TradingStatus, kind: EventType
 ) -> Done[TradingStatus]:
+    """Writes the status, unless trading is open and stays so: then it answers with the status that stands."""
     viewer = ctx.signed_in()
     if portfolio_id is None and not viewer.is_admin:
         raise Refused(Fault(ErrorCode.FORBIDDEN, "Only an ADMIN can hold or resume everybody's trading.", ("input",)))
     async with ctx.services.database.write() as tx:
         if portfolio_id is None:
-            await _write_market(tx, status, kind, viewer.user.id)
+            standing, version = await store.market_status(tx, lock=True)
+            if not _stays_open(standing, status):
+                await _write_market(tx, version, status, kind, viewer.user.id)
         else:
-            await _write_status(tx, await store.locked(tx, ctx, portfolio_id), status, kind, viewer.user.id)
-    return Done(status, tx.position)
+            portfolio = await store.locked(tx, ctx, portfolio_id)
+            standing = store.status_of(portfolio)
+            if not _stays_open(standing, status):
+                await _write_status(tx, portfolio, status, kind, viewer.user.id)
+    return Done(status, tx.position) if tx.position else Done(standing, ctx.position)
+
+
+def _stays_open(standing: TradingStatus, status: TradingStatus) -> bool:
+    return standing.state is TradingState.ACTIVE is status.state
 
 
 async def _write_status(
     tx: UnitOfWork, portfolio: Portfolio, status: TradingStatus, kind: EventType, actor_id: UUID | None
 ) -> None:
-    if portfolio.trading_state is TradingState.ACTIVE is status.state:
-        return
     portfolio = store.with_status(portfolio, status)
     await store.save(tx, portfolio)
     tx.record(facts.of_portfolio(kind, portfolio, actor_id, status.since))
 
 
-async def _write_market(tx: UnitOfWork, status: TradingStatus, kind: EventType, actor_id: UUID | None) -> None:
-    table = store.MARKET
-    changed = await tx.execute(
-        update(table)
-        .where(table.c.id == 1)
-        .values(
+async def _write_market(
+    tx: UnitOfWork, version: int, status: TradingStatus, kind: EventType, actor_id: UUID | None
+) -> None:
+    await tx.execute(
+        update(store.MARKET).values(
             trading_state=status.state,
             trading_reason=status.reason,
             trading_since=status.since,
             resume_after=status.resume_after,
-            version=table.c.version + 1,
+            version=version + 1,
         )
-        .returning(table.c.version)
     )
-    tx.record(facts.of_market(kind, status, changed.scalar_one(), actor_id, status.since))
+    tx.record(facts.of_market(kind, status, version + 1, actor_id, status.since))
 
 
 async def _limit(tx: UnitOfWork, portfolio_id: UUID, kind: RiskLimitKind) -> RiskLimit | None:

@@ -104,6 +104,57 @@ async def test_preview_when_the_input_is_wrong_then_the_payload_leads_to_it(trad
     }
 
 
+VALUATION = {
+    "cash": "99418.58",
+    "marketValue": "660",
+    "totalValue": "100078.58",
+    "unrealizedPnl": "60",
+    "realizedPnl": "20",
+    "dayPnl": "80",
+    "stale": False,
+    "unpriced": [],
+    "portfolio": {"name": "Main"},
+}
+QUOTE = {"bid": "109.99", "ask": "110.01", "ageMs": 0, "stale": False, "change": "10", "changePercent": 10.0}
+POSITION = {
+    "side": "LONG",
+    "quantity": "6",
+    "averagePrice": "100",
+    "marketPrice": "110",
+    "marketValue": "660",
+    "costBasis": "600",
+    "unrealizedPnl": "60",
+    "unrealizedPnlPercent": 10.0,
+    "dayPnl": "80",
+    "realizedPnl": "20",
+    "closedAt": None,
+    "instrument": {"symbol": "AAPL", "assetClass": "EQUITY", "tickSize": "0.01", "quote": QUOTE},
+}
+FILLS = [
+    {"quantity": "4", "price": "105", "commission": "0.42", "order": {"status": "FILLED"}},
+    {"quantity": "10", "price": "100", "commission": "1", "order": {"status": "FILLED"}},
+]
+OPEN = {"side": "BUY", "type": "LIMIT", "limitPrice": "90", "remainingQuantity": "2"}
+OF_MAIN = {"severity": "WARNING", "portfolio": {"name": "Main"}}
+LIMITS = [
+    {"kind": "MAX_OPEN_ORDERS", "threshold": "4", "current": "1", "utilization": 0.25, **OF_MAIN},
+    {"kind": "MAX_POSITION_NOTIONAL", "threshold": "1000", "current": "660", "utilization": 0.66, **OF_MAIN},
+]
+THE_REST = {
+    "name": "Main",
+    "baseCurrency": "USD",
+    "cash": "99418.58",
+    "reservedCash": "180.18",
+    "buyingPower": "99238.4",
+    "owner": {"email": "ada@example.com"},
+    "tradingStatus": {"state": "ACTIVE", "reason": None},
+}
+
+
+def items(connection: Any) -> list[Any]:
+    return [edge["node"] for edge in connection["edges"]]
+
+
 async def test_portfolio_when_it_has_traded_then_every_figure_is_right(trader: Trader) -> None:
     await trader.trade("BUY", "10", "100")
     await trader.trade("SELL", "4", "105")
@@ -113,77 +164,18 @@ async def test_portfolio_when_it_has_traded_then_every_figure_is_right(trader: T
     for kind, threshold in (("MAX_OPEN_ORDERS", "4"), ("MAX_POSITION_NOTIONAL", "1000")):
         await data(trader.ctx, limit, {"input": {"portfolioId": portfolio_id, "kind": kind, "threshold": threshold}})
     found = (await data(trader.ctx, PORTFOLIO, {"id": portfolio_id}))["portfolio"]
-    limits = {limit.pop("kind"): limit for limit in found.pop("riskLimits")}
-    [position], orders, fills = found.pop("positions")["edges"], found.pop("orders"), found.pop("fills")
-    transactions, valuation = found.pop("transactions"), found.pop("valuation")
-    assert found == {
-        "name": "Main",
-        "baseCurrency": "USD",
-        "cash": "99418.58",
-        "reservedCash": "180.18",
-        "buyingPower": "99238.4",
-        "owner": {"email": "ada@example.com"},
-        "tradingStatus": {"state": "ACTIVE", "reason": None},
-    }
-    assert valuation == {
-        "cash": "99418.58",
-        "marketValue": "660",
-        "totalValue": "100078.58",
-        "unrealizedPnl": "60",
-        "realizedPnl": "20",
-        "dayPnl": "80",
-        "stale": False,
-        "unpriced": [],
-        "portfolio": {"name": "Main"},
-    }
-    weight = position["node"].pop("weight")
-    assert weight == pytest.approx(660 / 100078.58, abs=1e-8)
-    assert position["node"] == {
-        "side": "LONG",
-        "quantity": "6",
-        "averagePrice": "100",
-        "marketPrice": "110",
-        "marketValue": "660",
-        "costBasis": "600",
-        "unrealizedPnl": "60",
-        "unrealizedPnlPercent": 10.0,
-        "dayPnl": "80",
-        "realizedPnl": "20",
-        "closedAt": None,
-        "instrument": {
-            "symbol": "AAPL",
-            "assetClass": "EQUITY",
-            "tickSize": "0.01",
-            "quote": {
-                "bid": "109.99",
-                "ask": "110.01",
-                "ageMs": 0,
-                "stale": False,
-                "change": "10",
-                "changePercent": 10.0,
-            },
-        },
-    }
-    assert orders == {
-        "totalCount": 1,
-        "edges": [{"node": {"side": "BUY", "type": "LIMIT", "limitPrice": "90", "remainingQuantity": "2"}}],
-    }
-    filled = {"order": {"status": "FILLED"}}
-    assert fills == {
-        "edges": [
-            {"node": {"quantity": "4", "price": "105", "commission": "0.42", **filled}},
-            {"node": {"quantity": "10", "price": "100", "commission": "1", **filled}},
-        ],
-        "pageInfo": {"hasNextPage": False},
-    }
-    assert [edge["node"]["amount"] for edge in transactions["edges"]] == ["-0.42", "420", "-1"]
-    assert transactions["edges"][0]["node"]["fill"] == {"price": "105"}
+    assert found.pop("valuation") == VALUATION
+    [position] = items(found.pop("positions"))
+    assert position.pop("weight") == pytest.approx(660 / 100078.58, abs=1e-8)
+    assert position == POSITION
+    orders, fills, transactions = (found.pop(name) for name in ("orders", "fills", "transactions"))
+    assert (orders["totalCount"], items(orders)) == (1, [OPEN])
+    assert (items(fills), fills["pageInfo"]) == (FILLS, {"hasNextPage": False})
+    assert [row["amount"] for row in items(transactions)] == ["-0.42", "420", "-1"]
+    assert items(transactions)[0]["fill"] == {"price": "105"}
     assert transactions["pageInfo"] == {"hasNextPage": True, "hasPreviousPage": False}
-    of_main = {"severity": "WARNING", "portfolio": {"name": "Main"}}
-    assert limits == {
-        "MAX_OPEN_ORDERS": {"threshold": "4", "current": "1", "utilization": 0.25, **of_main},
-        "MAX_POSITION_NOTIONAL": {"threshold": "1000", "current": "660", "utilization": 0.66, **of_main},
-    }
+    assert found.pop("riskLimits") == LIMITS
+    assert found == THE_REST
 
 
 async def test_orders_when_many_are_asked_for_with_what_belongs_to_them_then_the_statements_are_few(
@@ -199,8 +191,9 @@ async def test_orders_when_many_are_asked_for_with_what_belongs_to_them_then_the
         found = (await data(trader.ctx, query))["orders"]
     assert found["totalCount"] == 5
     assert [len(edge["node"]["events"]["edges"]) for edge in found["edges"]] == [2] * 5
-    # Orders, their number, portfolios, what they hold, their owners, instruments, fills, events: one each.
-    assert len(seen) == 8
+    # Orders, their number, portfolios, what they hold, their owners, instruments, fills, events: one each. (The relay
+    # reads the log meanwhile.)
+    assert len([statement for statement in seen if "events.seq >" not in statement]) == 8
 
 
 async def test_cancel_when_the_order_works_then_it_is_cancelled_and_only_once(trader: Trader) -> None:

@@ -244,8 +244,8 @@ async def test_start_when_it_returns_then_there_are_quotes_and_they_go_on_until_
     runner.listeners.append(told.put)
     await runner.start()
     try:
-        assert lasts(await stored_quotes(services.database)) == lasts(services.quotes.all()) == [270]
-        assert lasts(await told.get()) == [270]
+        assert [quote.as_of for quote in services.quotes.all()] == [START]
+        assert lasts(await stored_quotes(services.database)) == lasts(await told.get()) == [270]
         for _ in range(3):
             now = clock.advance(seconds=1)
             quotes = await told.get()

@@ -1,14 +1,16 @@
 from models.accounts import User
-from models.enums import EventType
+from models.enums import ApiScope, EventType
 from models.errors import Refused, invalid, refuse_if
 from models.people import password_faults
 from resolvers.accounts.commands.sessions import SESSIONS, EndReason, end_sessions, locked_sessions
 from resolvers.accounts.commands.users import USERS, account_by, change_user, locked_account
 from resolvers.context import Context
+from resolvers.scopes import needs
 
 WRONG = invalid("The current password is wrong.", "currentPassword")
 
 
+@needs(ApiScope.ADMIN)
 async def change_password(ctx: Context, current: str, new: str) -> User:
     """Give the caller another password and end all their other sign-ins.
 

@@ -5,18 +5,21 @@ from dataclasses import replace
 
 from infrastructure.rows import values
 from models.accounts import User
-from models.enums import EventType
+from models.enums import ApiScope, EventType
 from models.errors import missing
 from models.people import PreferenceChanges, ProfileChanges, check_preferences, checked_profile
 from resolvers.accounts.commands.users import USERS, change_user, locked_account
 from resolvers.context import Context
+from resolvers.scopes import needs
 
 
+@needs(ApiScope.ADMIN)
 async def update_profile(ctx: Context, given: ProfileChanges) -> User:
     """Change what is given of the caller's profile; raises `Refused` with every fault."""
     return await _update(ctx, checked_profile(given), EventType.USER_PROFILE_UPDATED)
 
 
+@needs(ApiScope.ADMIN)
 async def update_preferences(ctx: Context, given: PreferenceChanges) -> User:
     """Change what is given of the caller's preferences; raises `Refused` with every fault."""
     if given.timezone is not None:

@@ -6,7 +6,7 @@ from infrastructure.database import Transaction
 from infrastructure.rows import columns
 from infrastructure.services import Services
 from models.accounts import Session, User, UserRow
-from models.enums import ErrorCode
+from models.enums import ApiScope, ErrorCode
 from models.errors import Fault, Refused
 from resolvers.accounts.commands.sessions import (
     REFRESH_TOKENS,
@@ -21,12 +21,14 @@ from resolvers.accounts.commands.sessions import (
 )
 from resolvers.accounts.commands.users import USERS
 from resolvers.context import Context
+from resolvers.scopes import needs
 
 NOT_VALID = Fault(
     ErrorCode.UNAUTHENTICATED, "The refresh token is not valid: sign in again.", ("input", "refreshToken")
 )
 
 
+@needs(ApiScope.ADMIN, anonymous=True)
 async def refresh_token(ctx: Context, token: str) -> SignedIn:
     """The next pair of tokens for one that has not been used.
 

@@ -1,14 +1,16 @@
-from models.enums import ErrorCode
+from models.enums import ApiScope, ErrorCode
 from models.errors import Fault, Refused
 from models.people import normal_email
 from resolvers.accounts.commands.sessions import SignedIn, start_session
 from resolvers.accounts.commands.users import USERS, account_by, locked_account
 from resolvers.context import Context
+from resolvers.scopes import needs
 
 EMAIL_LENGTH_MAX = 254
 WRONG = Fault(ErrorCode.UNAUTHENTICATED, "Email or password is wrong.", ("input",))
 
 
+@needs(ApiScope.ADMIN, anonymous=True)
 async def login(ctx: Context, email: str, password: str) -> SignedIn:
     """Sign in.
 

@@ -1,3 +1,4 @@
+from models.enums import ApiScope
 from resolvers.accounts.commands.sessions import (
     SESSIONS,
     EndReason,
@@ -6,8 +7,10 @@ from resolvers.accounts.commands.sessions import (
     session_of,
 )
 from resolvers.context import Context
+from resolvers.scopes import needs
 
 
+@needs(ApiScope.ADMIN, anonymous=True)
 async def logout(ctx: Context, refresh_token: str) -> None:
     """End the sign-in that the token belongs to. One that is unknown or has ended is no error to learn from."""
     session_id = await session_of(ctx.services, refresh_token)
@@ -18,6 +21,7 @@ async def logout(ctx: Context, refresh_token: str) -> None:
         await end_sessions(tx, sessions, EndReason.LOGOUT, sessions[0].user_id, ctx.now)
 
 
+@needs(ApiScope.ADMIN)
 async def logout_everywhere(ctx: Context) -> None:
     """End every sign-in of the caller, this one too."""
     user_id = ctx.owner_id

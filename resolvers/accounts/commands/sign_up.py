@@ -1,11 +1,13 @@
 from models.accounts import User
-from models.enums import Role
+from models.enums import ApiScope, Role
 from models.people import CURRENCIES, Registration, checked_registration
 from resolvers.accounts.commands.sessions import SignedIn, start_session
 from resolvers.accounts.commands.users import create_user
 from resolvers.context import Context
+from resolvers.scopes import needs
 
 
+@needs(ApiScope.ADMIN, anonymous=True)
 async def register(ctx: Context, given: Registration) -> SignedIn:
     """A new TRADER, signed in.
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from models import facts
-from models.enums import ErrorCode, EventType
+from models.enums import ApiScope, ErrorCode, EventType
 from models.errors import Fault, Refused, missing, refuse_if
 from models.lifecycle import cancelled
 from models.orders import Order
@@ -15,10 +15,12 @@ from resolvers.orders import store
 from resolvers.portfolios.inputs import reason_faults
 from resolvers.portfolios.store import lock
 from resolvers.requests import Done
+from resolvers.scopes import needs
 
 BY_CALLER = "Cancelled by the caller"
 
 
+@needs(ApiScope.TRADE)
 async def cancel_order(ctx: Context, order_id: UUID, reason: str | None = None) -> Done[Order]:
     """Cancel a working order of the viewer's; what is filled stays filled."""
     viewer = ctx.signed_in()

@@ -2,7 +2,7 @@
 
 from infrastructure.database import Transaction as UnitOfWork
 from models import facts
-from models.enums import ErrorCode, EventType, OrderSide, OrderStatus
+from models.enums import ApiScope, ErrorCode, EventType, OrderSide, OrderStatus
 from models.errors import ConflictFault, Refused, refuse_if
 from models.lifecycle import reserve
 from models.money import ZERO
@@ -14,8 +14,10 @@ from resolvers.orders.appraisal import Appraisal, appraise, faults_of
 from resolvers.orders.inputs import PlaceOrder, order_faults
 from resolvers.portfolios.store import locked
 from resolvers.requests import Done
+from resolvers.scopes import needs
 
 
+@needs(ApiScope.TRADE)
 async def place_order(ctx: Context, request: PlaceOrder) -> Done[Order]:
     """Place an order; the same key with the same input answers with the order that it made, as it is now.
 

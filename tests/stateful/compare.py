@@ -1,0 +1,129 @@
+"""What is stored and shown of a portfolio, beside what the oracle says."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from infrastructure.rows import columns, read_all, table
+from models.orders import Fill, FillRow, Order, OrderRow
+from models.portfolios import Portfolio, PortfolioRow, Transaction, TransactionRow
+from models.positions import Position, PositionRow
+from resolvers.context import Context
+from resolvers.portfolios.queries import worth
+from tests.stateful.oracle import Account, Oracle, half_even
+
+
+@dataclass
+class Stored:
+    """Everything of one portfolio, in the order that it came about."""
+
+    portfolio: Portfolio
+    orders: list[Order]
+    fills: list[Fill]
+    positions: list[Position]
+    ledger: list[Transaction]
+
+
+async def read_stored(ctx: Context, portfolio_id: UUID) -> Stored:
+    """All of it, from the tables."""
+    found: list[list[Any]] = []
+    async with ctx.services.database.read() as connection:
+        for row, kind, *order in (
+            (OrderRow, Order, "placed_at"),
+            (FillRow, Fill, "executed_at", "order_version"),
+            (PositionRow, Position, "opened_at"),
+            (TransactionRow, Transaction, "number"),
+        ):
+            own = table(row).c
+            statement = select(*columns(row, kind)).where(own.portfolio_id == portfolio_id)
+            found.append(await read_all(connection, kind, statement.order_by(*(own[name] for name in order))))
+        whole = select(*columns(PortfolioRow, Portfolio)).where(table(PortfolioRow).c.id == portfolio_id)
+        [portfolio] = await read_all(connection, Portfolio, whole)
+    return Stored(portfolio, *found)
+
+
+def exactly(value: Decimal | None) -> Fraction | None:
+    """The number as the oracle has it."""
+    return None if value is None else Fraction(value)
+
+
+def check_money(stored: Stored, account: Account) -> None:
+    """Cash, what is held back, what was realised, and a ledger that counts from 1 and adds up."""
+    portfolio, ledger = stored.portfolio, stored.ledger
+    assert exactly(portfolio.cash) == account.cash
+    assert exactly(portfolio.reserved_cash) == account.reserved
+    assert exactly(portfolio.realized_pnl) == account.realized
+    assert [(row.kind.value, exactly(row.amount)) for row in ledger] == account.ledger
+    assert [row.number for row in ledger] == list(range(1, portfolio.ledger_size + 1))
+    balance = Fraction(0)
+    for row in ledger:
+        balance += Fraction(row.amount)
+        assert exactly(row.balance_after) == balance
+    assert balance == account.cash
+    assert portfolio.trading_state.value == account.state
+    assert portfolio.resume_after == account.resume_after
+
+
+def check_orders(stored: Stored, account: Account) -> None:
+    """Every order's state, and each of its fills."""
+    assert [order.client_order_id for order in stored.orders] == [ticket.key for ticket in account.tickets]
+    for order, ticket in zip(stored.orders, account.tickets, strict=True):
+        filled = ticket.wish.quantity - ticket.left
+        assert (order.status.value, order.version, order.cancel_reason, order.closed_at) == (
+            ticket.status,
+            ticket.version,
+            ticket.cancel_reason,
+            ticket.ended_at,
+        )
+        assert (exactly(order.quantity), exactly(order.filled_quantity)) == (ticket.wish.quantity, filled)
+        assert exactly(order.average_fill_price) == (half_even(ticket.worth / filled) if filled else None)
+        assert (exactly(order.reserved_cash), exactly(order.filled_notional)) == (ticket.reserved, ticket.worth)
+        fills = [fill for fill in stored.fills if fill.order_id == order.id]
+        assert [(exactly(f.quantity), exactly(f.price), f.order_version) for f in fills] == ticket.fills
+        assert sum(Fraction(fill.commission) for fill in fills) == exactly(order.commission)
+        assert exactly(order.commission) == ticket.worth / 1000
+
+
+def check_positions(stored: Stored, account: Account) -> None:
+    """Every cycle, open and closed."""
+    stored_cycles = [
+        (
+            each.symbol,
+            exactly(each.quantity),
+            exactly(each.average_price),
+            exactly(each.realized_pnl),
+            each.side.value,
+            each.opened_at,
+            each.closed_at,
+            each.version,
+        )
+        for each in stored.positions
+    ]
+    cycles = [
+        (c.symbol, c.quantity, c.average, c.realized, c.side, c.opened_at, c.closed_at, c.version)
+        for c in account.cycles
+    ]
+    assert sorted(stored_cycles, key=repr) == sorted(cycles, key=repr)
+
+
+async def check_shown(ctx: Context, portfolio_id: UUID, oracle: Oracle, account: Account) -> None:
+    """The buying power and the valuation, as the owner sees them."""
+    ctx.renew()
+    shown, now = await worth(ctx, portfolio_id), ctx.now
+    assert shown is not None
+    valuation = shown.valuation
+    held = [cycle for cycle in account.cycles if cycle.quantity]
+    assert exactly(shown.buying_power) == oracle.buying_power(account)
+    assert exactly(valuation.cash) == account.cash
+    assert exactly(valuation.total_value) == oracle.total_value(account)
+    assert exactly(valuation.realized_pnl) == account.realized
+    gains = [cycle.quantity * (oracle.last(cycle.symbol) - cycle.average) for cycle in held]
+    assert exactly(valuation.unrealized_pnl) == sum(gains, Fraction(0))
+    assert exactly(valuation.day_pnl) == oracle.day_pnl(account, now)
+    assert valuation.unpriced == ()
+    ages = [now - oracle.prices[cycle.symbol].at for cycle in held]
+    assert valuation.stale is any(age.total_seconds() > 5 for age in ages)

@@ -1,0 +1,143 @@
+"""The real trading floor without its timing: the broker follows the log and hears of quotes when the test says so."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+
+from sqlalchemy import update
+
+from infrastructure import log
+from infrastructure.broker import PaperBroker
+from infrastructure.database import Database
+from infrastructure.feed import store_quotes
+from infrastructure.ids import Ids
+from infrastructure.passwords import Passwords
+from infrastructure.quotes import QuoteBoard
+from infrastructure.relay import Relay
+from infrastructure.rows import table
+from infrastructure.services import Services
+from infrastructure.settings import Settings, signing_secret
+from infrastructure.throttle import Throttle
+from infrastructure.tokens import Tokens
+from models.enums import Role
+from models.events import EventFilter, RecordedEvent
+from models.marketdata import InstrumentRow, Quote
+from resolvers.context import Context
+from resolvers.floor import TradingFloor
+from resolvers.marketdata.commands import seed_catalogue
+from tests.support.clock import ManualClock
+from tests.support.people import context_of, signed_up
+
+PATIENCE_S = 30
+UNTRADABLE = "XLF"
+
+
+class HandRelay(Relay):
+    """A relay that its followers wait for until the test has them catch up with the log."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, poll_s=1, ring=16)
+        self._go = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    async def follow(self, after: int, chosen: EventFilter) -> AsyncGenerator[RecordedEvent, None]:
+        """The log's events; waits for `catch_up` where it ends."""
+        while True:
+            async with self._database.read() as connection:
+                events = await log.read_after(connection, after, chosen, 500)
+            for event in events:
+                after = event.seq
+                yield event
+            if not events:
+                self._idle.set()
+                await self._go.wait()
+                self._go.clear()
+
+    async def catch_up(self, follower: asyncio.Task[None]) -> None:
+        """Have the one follower take all that the log has; raises what the follower raises."""
+        self._idle.clear()
+        self._go.set()
+        idle = asyncio.create_task(self._idle.wait())
+        await asyncio.wait({idle, follower}, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
+        if follower.done():
+            follower.result()
+        assert idle.done(), "the broker did not come to the log's end"
+
+
+@dataclass
+class Pit:
+    """Two traders, an ADMIN, and the broker of `resolvers.floor` on one database."""
+
+    services: Services
+    relay: HandRelay
+    clock: ManualClock
+    traders: dict[str, Context]
+    admin: Context
+    broker: PaperBroker
+    following: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Pit":
+        """With the catalogue, one of its instruments not tradable, and no quotes."""
+        clock, database = ManualClock(), Database(settings)
+        relay = HandRelay(database)
+        services = Services(
+            settings=settings,
+            clock=clock,
+            ids=Ids(clock, random.Random(1)),  # noqa: S311 - repeatable on purpose
+            database=database,
+            relay=relay,
+            quotes=QuoteBoard(settings.quote_stale_after_ms),
+            passwords=Passwords(memory_kib=8, time_cost=1),
+            tokens=Tokens(signing_secret(settings), settings.access_token_s),
+            throttle=Throttle(settings),
+        )
+        await seed_catalogue(services)
+        instruments = table(InstrumentRow)
+        async with database.write() as tx:
+            await tx.execute(update(instruments).where(instruments.c.symbol == UNTRADABLE).values(tradable=False))
+        ada, bob, admin = [
+            await context_of(services, await signed_up(services, f"{name}@example.com"))
+            for name in ("ada", "bob", "admin")
+        ]
+        viewer = admin.signed_in()
+        admin.viewer = replace(viewer, user=replace(viewer.user, role=Role.ADMIN))
+        return cls(services, relay, clock, {"ada": ada, "bob": bob}, admin, _broker(services))
+
+    async def restart(self) -> None:
+        """A new broker, which knows nothing but what is stored."""
+        await self._hang_up()
+        async with self.services.database.read() as connection:
+            self.relay.position = (await log.head(connection)).seq
+        self.broker = _broker(self.services)
+        self.following = asyncio.create_task(self.broker._follow())
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """The broker takes what has happened to orders."""
+        assert self.following is not None
+        await self.relay.catch_up(self.following)
+
+    async def tick(self, quotes: list[Quote]) -> None:
+        """The market moves, as `FeedRunner` has it: into memory, into the table, then to the broker."""
+        self.services.quotes.put(quotes)
+        kept = await store_quotes(self.services.database, quotes)
+        assert len(kept) == len(quotes)
+        await self.broker.on_quotes(kept)
+
+    async def close(self) -> None:
+        """Leave nothing open."""
+        await self._hang_up()
+        await self.services.database.close()
+
+    async def _hang_up(self) -> None:
+        if self.following is not None:
+            self.following.cancel()
+            await asyncio.wait({self.following})
+
+
+def _broker(services: Services) -> PaperBroker:
+    floor = TradingFloor(services)
+    floor.feed._held = True
+    return floor.broker

@@ -1,0 +1,3 @@
+from infrastructure.database import Database
+async def verify(database: Database) -> None:
+    pass
