@@ -14,7 +14,7 @@ import structlog
 from infrastructure.background import Background
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
-from models.enums import AggregateType, TimeInForce
+from models.enums import AggregateType, OrderSide, TimeInForce
 from models.events import EventFilter
 from models.facts import order_of
 from models.marketdata import Quote
@@ -44,7 +44,7 @@ class Desk:
 
     working: Callable[[], Awaitable[list[Order]]]
     execute: Callable[[UUID, int, Decimal, Decimal], Awaitable[Order | None]]
-    """Book an execution of the order as it was at that version; none if it has changed since."""
+    """Book an execution of the order as it was at that version; none if it has changed since, or its time is over."""
     drop: Callable[[UUID, str], Awaitable[Order | None]]
 
 
@@ -109,16 +109,28 @@ class PaperBroker:
         if not self._leads() or not orders:
             return
         if touch is not None:
-            for execution in match(orders.values(), touch):
-                order = execution.order
-                after = await self._desk.execute(order.id, order.version, execution.quantity, execution.price)
-                if after is not None:
-                    self._keep(after)
-                else:
-                    orders.pop(order.id, None)  # it changed meanwhile: the log brings it back as it is now
+            while not await self._book(orders, touch):
+                pass  # some size came back: others may have it
         for order in [each for each in orders.values() if each.time_in_force is TimeInForce.IOC]:
             await self._desk.drop(order.id, NO_MATCH)
             orders.pop(order.id, None)
+
+    async def _book(self, orders: dict[UUID, Order], touch: Touch) -> bool:
+        """Have every match booked; false if an order had changed meanwhile, and its part of the touch is free again."""
+        all_booked = True
+        for execution in match(orders.values(), touch):
+            order = execution.order
+            after = await self._desk.execute(order.id, order.version, execution.quantity, execution.price)
+            if after is not None:
+                self._keep(after)
+                continue
+            all_booked = False
+            orders.pop(order.id, None)  # the log brings it back as it is now
+            if order.side is OrderSide.BUY:
+                touch.ask_left += execution.quantity
+            else:
+                touch.bid_left += execution.quantity
+        return all_booked
 
     def _keep(self, order: Order) -> None:
         if order.working:
