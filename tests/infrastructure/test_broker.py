@@ -28,19 +28,25 @@ ENDED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED})
 
 
 @dataclasses.dataclass
+class Lead:
+    """Whether this process leads: what the broker asks before it matches."""
+
+    held: bool = True
+    was_asked: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    def __call__(self) -> bool:
+        self.was_asked.set()
+        return self.held
+
+
+@dataclasses.dataclass
 class Floor:
     """A market, a trader, and the broker between them."""
 
     market: Market
     trader: Trader
+    lead: Lead
     broker: PaperBroker
-    leads: bool = True
-    was_asked: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-
-    def asked(self) -> bool:
-        """What the broker asks before it matches."""
-        self.was_asked.set()
-        return self.leads
 
     async def quote(self, bid: str, ask: str, size: str = "1000", symbol: str = "AAPL") -> None:
         """The market moves, and the broker is told."""
@@ -101,10 +107,9 @@ def desk_of(services: Services, execute: Callable[..., object] | None = None) ->
 async def trading(services: Services, desk: Desk | None = None) -> AsyncIterator[Floor]:
     """The broker at work on this desk."""
     market, trader = await Market.open(services), await Trader.with_cash(services, "1000000")
-    broker = PaperBroker(
-        services.relay, services.quotes, desk or desk_of(services), lambda: floor.asked(), services.clock.now
-    )
-    floor = Floor(market, trader, broker)
+    lead = Lead()
+    broker = PaperBroker(services.relay, services.quotes, desk or desk_of(services), lead, services.clock.now)
+    floor = Floor(market, trader, lead, broker)
     await broker.start()
     try:
         yield floor
@@ -225,13 +230,13 @@ async def test_broker_when_another_process_leads_then_it_stands_by_and_takes_ove
 ) -> None:
     async with trading(services) as floor:
         await floor.quote("199.90", "200.00")
-        floor.leads = False
-        floor.was_asked.clear()
+        floor.lead.held = False
+        floor.lead.was_asked.clear()
         order = (await floor.trader.place("BUY", "1", limit="200")).value
-        await floor.was_asked.wait()
+        await floor.lead.was_asked.wait()
         await floor.quote("199.80", "199.90")
         assert await floor.now(order) == ("OPEN", D(0))
-        floor.leads = True
+        floor.lead.held = True
         await floor.quote("199.70", "199.80")
         assert await floor.now(order) == ("FILLED", D(1))
 
