@@ -47,15 +47,12 @@ class Process:
         Raises `NotMigrated` for any other database that is not up to date.
         """
         services, settings = self.services, self.services.settings
-        if settings.embedded:
-            await migrate(services.database, services.clock.now())
-        elif not await is_migrated(services.database):
-            raise NotMigrated("The database is not migrated: run `tradegraph migrate` first.")
-        await seed_catalogue(services)
+        await prepare(services)
         for work in [services.relay, *self._works]:
             self._started.append(work)
             await work.start()
-        if settings.embedded and settings.seed_demo:
+        # A replay may have no price for what the demo trades.
+        if settings.embedded and settings.seed_demo and settings.replay is None:
             await seed_demo(services)
 
     async def stop(self) -> None:
@@ -72,6 +69,18 @@ class Process:
         if not self.services.quotes.all():
             lacking.append("quotes")
         return lacking
+
+
+async def prepare(services: Services) -> None:
+    """Bring the embedded database to the newest schema, and add what lacks of the catalogue to any.
+
+    Raises `NotMigrated` for another database that is not up to date.
+    """
+    if services.settings.embedded:
+        await migrate(services.database, services.clock.now())
+    elif not await is_migrated(services.database):
+        raise NotMigrated("The database is not migrated: run `tradegraph migrate` first.")
+    await seed_catalogue(services)
 
 
 def build_services(

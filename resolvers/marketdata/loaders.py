@@ -18,7 +18,7 @@ INSTRUMENTS, CANDLES = table(InstrumentRow), table(CandleRow)
 
 @dataclass(frozen=True, slots=True)
 class CandleKey:
-    """Candles of one symbol, opened before `until` if it is given: the `first` from `since` on, or without it the last."""
+    """Candles of one symbol opened before `until`, or ever: the `first` ones from `since` on, or without it the last."""
 
     symbol: str
     interval: CandleInterval
@@ -46,7 +46,7 @@ async def candles_by_key(ctx: Context, keys: Sequence[CandleKey]) -> list[list[C
         alike[replace(key, symbol="")].append(key)
     found: dict[CandleKey, list[Candle]] = {key: [] for key in keys}
     async with ctx.services.database.read() as connection:
-        for chosen, asked in alike.items():
+        for asked in alike.values():
             by_symbol = {key.symbol: key for key in asked if askable([key.symbol])}
             if not by_symbol:
                 continue

@@ -13,6 +13,7 @@ from tests.e2e.books import check_books, check_deposits, check_orders
 from tests.e2e.conftest import SETTINGS
 from tests.e2e.trading import PLACE, Load, all_filled, open_account, until
 from tests.support.house import settings_for
+from tests.support.rebuild import verify
 from tests.support.server import Server
 from tests.support.servers import PostgresServer
 from tests.support.wire import Client
@@ -41,6 +42,7 @@ async def check(server: Server, url: str, load: Load) -> None:
         await check_orders(database, load.account.portfolio_id, load.orders)
         await check_deposits(database, load.account.portfolio_id, load.deposits)
         await check_books(database)
+        await verify(database)
 
 
 @pytest.mark.parametrize("kills", KILLS)

@@ -1,26 +1,36 @@
 """Many at once: no limit is breached, no key makes two orders, and the books add up."""
 
 import asyncio
+import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from decimal import Decimal
 from typing import TypeVar
 
 import pytest
 
+from infrastructure.database import DatabaseUnavailable, Transaction
 from infrastructure.services import Services
-from models.enums import ErrorCode, OrderStatus, RiskLimitKind
+from models.enums import ErrorCode, OrderStatus, RiskLimitKind, Role
 from models.errors import Refused
 from models.facts import order_of
 from models.money import ZERO
 from models.orders import Fill, FillRow, Order, OrderRow
+from models.portfolios import TradingStatus
+from resolvers.accounts.commands import grant_role
 from resolvers.orders.commands import cancel_order, execute_order
+from resolvers.portfolios import store as portfolios
 from resolvers.portfolios.commands import withdraw_cash
+from resolvers.portfolios.queries import market_status
 from resolvers.requests import Done
-from resolvers.risk.commands import pause_trading, resume_trading, set_risk_limit
+from resolvers.risk.commands import pause_trading, resume_due, resume_trading, set_risk_limit
+from tests.support.clock import START, ManualClock
 from tests.support.log_race import check_chain
 from tests.support.market import D, Market, Trader, stored
+from tests.support.people import context_of, signed_up
 from tests.support.processes import another_process, context_in
 
 T = TypeVar("T")
@@ -31,9 +41,12 @@ ORDERS = 40
 
 @pytest.fixture
 async def processes(services: Services, backend: str) -> AsyncIterator[list[Services]]:
+    """They wait for each other as long as it takes: on a busy machine a timeout would be no fault of the order's."""
+    patience = {"lock_timeout_ms": 60_000, "statement_timeout_ms": 60_000}
+    patient = dataclasses.replace(services, settings=services.settings.model_copy(update=patience))
     async with AsyncExitStack() as stack:
         numbers = range(PROCESSES[backend])
-        yield [await stack.enter_async_context(another_process(services, number)) for number in numbers]
+        yield [await stack.enter_async_context(another_process(patient, number)) for number in numbers]
 
 
 async def opened(services: Services, cash: str = "100000") -> Trader:
@@ -89,7 +102,7 @@ async def adds_up(services: Services, trader: Trader) -> None:
 @pytest.mark.parametrize(
     ("kind", "threshold", "price", "count"),
     [
-        (RiskLimitKind.MAX_POSITION_NOTIONAL, "1000", "10", 10),
+        (RiskLimitKind.MAX_POSITION_NOTIONAL, "10000", "100", 10),
         (RiskLimitKind.MAX_OPEN_ORDERS, "17", "10", 17),
         (RiskLimitKind.MAX_CONCENTRATION, "0.25", "100", 25),
         (None, "", "400", 24),  # of 4,004 each, 24 go into 100,000
@@ -150,8 +163,14 @@ async def test_orders_when_cash_is_withdrawn_at_the_same_time_then_the_buying_po
 async def _retry(services: Services, processes: list[Services], keys: int, retries: int = 16) -> None:
     trader = await opened(services)
     crowd = spread(trader, processes, keys * retries)
-    attempts = [each.place("BUY", "1", limit="10", key=f"key-{number % keys}") for number, each in enumerate(crowd)]
-    answers = [done.value for done in await asyncio.gather(*attempts)]
+
+    async def persistently(each: Trader, key: str) -> Order:
+        while True:
+            # What a client does whose try found no connection free: ask again with the same key.
+            with contextlib.suppress(DatabaseUnavailable):
+                return (await each.place("BUY", "1", limit="10", key=key)).value
+
+    answers = await asyncio.gather(*(persistently(each, f"key-{number % keys}") for number, each in enumerate(crowd)))
     orders = await stored(services, OrderRow, Order)
     assert len(orders) == keys
     by_key = {order.client_order_id: order for order in orders}
@@ -223,6 +242,32 @@ async def test_pause_when_it_comes_among_orders_then_none_is_accepted_behind_it_
     assert types[-1] == "TRADING_PAUSED"
     await resume_trading(trader.ctx, trader.portfolio_id)
     await trader.place("BUY", "1", limit="1")
+
+
+async def test_pause_when_a_resumption_falls_due_at_the_same_moment_then_the_pause_holds(
+    services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in = await signed_up(services, "root@example.com")
+    await grant_role(services, "root@example.com", Role.ADMIN)
+    admin = await context_of(services, signed_in)
+    await pause_trading(admin, None, "a second", START + timedelta(seconds=1), reduce_only=False)
+    clock.advance(seconds=1)
+    real, pauses = portfolios.market_status, list[asyncio.Task[object]]()
+
+    async def slow(tx: Transaction, *, lock: bool = False) -> tuple[TradingStatus, int]:
+        status = await real(tx, lock=lock)
+        if not pauses:  # between the look of who resumes and the write, an ADMIN holds trading for good
+            pauses.append(asyncio.create_task(pause_trading(admin, None, "for good", None, reduce_only=False)))
+            await asyncio.wait(pauses, timeout=0.2)
+        return status
+
+    monkeypatch.setattr(portfolios, "market_status", slow)
+    await resume_due(services)
+    await asyncio.gather(*pauses)
+    admin.renew()
+    assert (await market_status(admin)).reason == "for good"
+    held = [event.type.value for event in await check_chain(services.database) if event.owner_id is None]
+    assert held == ["TRADING_PAUSED", "TRADING_RESUMED", "TRADING_PAUSED"]
 
 
 async def test_fills_when_many_change_one_position_at_once_then_profit_and_cash_are_exact(

@@ -165,7 +165,7 @@ def _look_for_split(line: int, above: Candle, candle: Candle, findings: Findings
     if abs(moved) > JUMP:
         findings.warn(
             line,
-            "open",
+            None,
             f"{later.symbol} moves by {moved * 100:+.0f}% from {earlier.close} on {earlier.opened_at:%Y-%m-%d} to "
             f"{later.open} on {later.opened_at:%Y-%m-%d}: a split? Prices are kept as they are",
         )

@@ -1,0 +1,63 @@
+"""The command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graph.cli.files import candles, instruments, quotes
+from graph.cli.running import with_services
+from graph.cli.serving import serve
+from graph.schema import printed
+from infrastructure.migrations import migrate as migrate_database
+from infrastructure.services import Services
+from models.enums import Role
+from resolvers.accounts.commands import grant_role
+
+SCHEMA = Path("schema.graphql")
+
+app = typer.Typer(help="Orders, portfolios and risk over GraphQL.", no_args_is_help=True, add_completion=False)
+users = typer.Typer(help="Users.", no_args_is_help=True)
+app.command()(serve)
+app.add_typer(users, name="users")
+app.add_typer(instruments, name="instruments")
+app.add_typer(candles, name="candles")
+app.add_typer(quotes, name="quotes")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+
+    async def work(services: Services) -> str:
+        await migrate_database(services.database)
+        return "The database is migrated."
+
+    typer.echo(with_services(work))
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="Compare only; exit 1 if schema.graphql differs.")] = False,
+) -> None:
+    """Write schema.graphql into the current directory."""
+    text = printed()
+    if not check:
+        SCHEMA.write_text(text, encoding="utf-8")
+    elif not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != text:
+        typer.echo("schema.graphql is not what the code says: run `tradegraph schema`.", err=True)
+        raise typer.Exit(1)
+
+
+@users.command()
+def grant(
+    email: Annotated[str, typer.Argument(help="Whose role changes.")],
+    role: Annotated[Role, typer.Argument(help="The role from now on.", case_sensitive=False)],
+) -> None:
+    """Give a user another role."""
+
+    async def work(services: Services) -> str:
+        user = await grant_role(services, email, role)
+        return f"{user.email} is {user.role} now."
+
+    typer.echo(with_services(work))

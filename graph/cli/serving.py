@@ -1,0 +1,110 @@
+"""`tradegraph serve`."""
+
+import contextlib
+import socket
+from collections.abc import Generator
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+
+from graph import logs
+from graph.app import ENDPOINT, create_app
+from graph.cli.running import settings_here, with_services
+from graph.process import prepare
+from infrastructure.services import Services
+from infrastructure.settings import Settings
+from resolvers.marketdata.imports import replayed_quotes
+from resolvers.seed import EMAIL, PASSWORD
+
+WS_BYTES_MAX = 64 * 1024
+GRACEFUL_S_MAX = 10
+UNREAD_MS_MAX = 30_000
+"""How long a client may leave what was sent to it unread."""
+
+
+def _speed(given: str) -> Decimal:
+    try:
+        speed = Decimal(given)
+    except InvalidOperation:
+        speed = Decimal(0)
+    if not speed.is_finite() or speed <= 0:
+        raise typer.BadParameter("it has to be a number above zero")
+    return speed
+
+
+def serve(
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Play this CSV file of quotes in place of the simulated market."
+        ),
+    ] = None,
+    speed: Annotated[
+        Decimal | None, typer.Option(parser=_speed, metavar="N", help="How many times as fast it is played.")
+    ] = None,
+) -> None:
+    """Serve GraphQL, with the market, the paper broker and the handlers in the same process."""
+    settings = _settings(replay, speed)
+    logs.set_up(settings)
+    if settings.replay is not None:
+        # Said here, line by line, and not by a server that does not start.
+        with_services(_can_be_replayed, settings)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        ws_max_size=WS_BYTES_MAX,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=GRACEFUL_S_MAX,
+        log_config=None,
+        server_header=False,
+    )
+    listening = config.bind_socket()
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS_MAX)
+    server = _Server(config, _banner(settings, listening.getsockname()[1]))
+    server.run(sockets=[listening])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def _settings(replay: Path | None, speed: Decimal | None) -> Settings:
+    given: dict[str, Any] = {"replay": replay, "replay_speed": speed}
+    return settings_here().model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+async def _can_be_replayed(services: Services) -> None:
+    await prepare(services)
+    if services.settings.replay is not None:
+        await replayed_quotes(services, services.settings.replay)
+
+
+class _Server(uvicorn.Server):
+    """Says where it is once it can be reached."""
+
+    def __init__(self, config: uvicorn.Config, banner: str) -> None:
+        super().__init__(config)
+        self._banner = banner
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            typer.echo(self._banner)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        with super().capture_signals():
+            yield
+            # uvicorn would raise them again, and a stop in order would look like a failure.
+            self._captured_signals.clear()
+
+
+def _banner(settings: Settings, port: int) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    lines = ["", f"  Tradegraph   http://{host}:{port}{ENDPOINT}"]
+    if settings.embedded and settings.seed_demo and settings.replay is None:
+        lines.append(f"  Demo login   {EMAIL} / {PASSWORD}")
+    return "\n".join([*lines, "  Stop it with Ctrl-C", ""])
