@@ -103,7 +103,12 @@ class Order(Node):
     quantity: Decimal = strawberry.field(description="How much was asked for.")
     filled_quantity: Decimal = strawberry.field(description="How much of it is filled.")
     remaining_quantity: Decimal = strawberry.field(description="How much of it is not.")
-    limit_price: Decimal | None = strawberry.field(description="The worst price that it takes; null for MARKET.")
+    limit_price: Decimal | None = strawberry.field(description="The worst price that it takes; null where it takes any.")
+    stop_price: Decimal | None = strawberry.field(
+        description="The last price that takes it to the market; of a TRAILING_STOP: where it stands now."
+    )
+    trail_amount: Decimal | None = strawberry.field(description="How far its stop stays behind the best price.")
+    trail_percent: Decimal | None = strawberry.field(description="The same as a percentage of that price (5 is 5%).")
     average_fill_price: Decimal | None = strawberry.field(description="What a unit was traded for on average.")
     status: OrderStatus = strawberry.field(description="Where it is in its life.")
     commission: Decimal = strawberry.field(description="What its fills cost on top, in the base currency.")

@@ -20,8 +20,13 @@ from models.facts import order_of
 from models.marketdata import Quote
 from models.matching import Touch, match
 from models.orders import Order
+from models.triggers import reached, trailed
 
-NO_MATCH = "Immediate or cancel: nothing at its price"
+NOT_WAITING = {
+    TimeInForce.IOC: "Immediate or cancel: nothing at its price",
+    TimeInForce.FOK: "Fill or kill: not all of it could be filled at once",
+}
+"""What does not wait for another quote, and why it is cancelled."""
 
 logger = structlog.get_logger(__name__)
 
@@ -45,7 +50,12 @@ class Desk:
     working: Callable[[], Awaitable[list[Order]]]
     execute: Callable[[UUID, int, Decimal, Decimal], Awaitable[Order | None]]
     """Book an execution of the order as it was at that version; none if it has changed since."""
+    trigger: Callable[[UUID, int], Awaitable[Order | None]]
+    """Take the waiting order as it was at that version to the market; none if it has changed since."""
+    move_stops: Callable[[list[Order]], Awaitable[None]]
+    """Keep where trailing stops stand now."""
     drop: Callable[[UUID, str], Awaitable[Order | None]]
+    tick_size: Callable[[str], Awaitable[Decimal]]
 
 
 class PaperBroker:
@@ -73,11 +83,27 @@ class PaperBroker:
         await self._task.stop()
 
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
-        """The market moved: the whole size is there again."""
+        """The market moved: stops follow it and trigger, and the whole size is there again."""
         async with self._one_at_a_time:
+            await self._trail([quote for quote in quotes if self._orders[quote.symbol]])
             for quote in quotes:
                 self._touches[quote.symbol] = Touch.of(quote)
                 await self._match(quote.symbol)
+
+    async def _trail(self, quotes: Sequence[Quote]) -> None:
+        if not self._leads():
+            return
+        moved: list[Order] = []
+        for quote in quotes:
+            tick = await self._desk.tick_size(quote.symbol)
+            for order in self._orders[quote.symbol].values():
+                after = trailed(order, quote, tick)
+                if after is not order:
+                    moved.append(after)
+        if moved:
+            await self._desk.move_stops(moved)
+            for order in moved:
+                self._orders[order.symbol][order.id] = order
 
     async def _follow(self) -> None:
         place = self._relay.position
@@ -94,13 +120,13 @@ class PaperBroker:
                     await self._match(order.symbol)
 
     def _take(self, order: Order) -> bool:
-        """Keep what is newest of an order; whether it is new to the market."""
+        """Keep what is newest of an order; whether there is something to match anew."""
         known = self._orders[order.symbol].get(order.id)
         if known is not None and known.version >= order.version:
             return False
         if order.working:
             self._orders[order.symbol][order.id] = order
-            return known is None
+            return True
         self._orders[order.symbol].pop(order.id, None)
         return False
 
@@ -109,22 +135,22 @@ class PaperBroker:
         if not self._leads() or not orders:
             return
         if touch is not None:
+            for order in [each for each in orders.values() if reached(each, touch.quote)]:
+                self._keep(order, await self._desk.trigger(order.id, order.version))
             for execution in match(orders.values(), touch):
                 order = execution.order
-                after = await self._desk.execute(order.id, order.version, execution.quantity, execution.price)
-                if after is not None:
-                    self._keep(after)
-                else:
-                    orders.pop(order.id, None)  # it changed meanwhile: the log brings it back as it is now
-        for order in [each for each in orders.values() if each.time_in_force is TimeInForce.IOC]:
-            await self._desk.drop(order.id, NO_MATCH)
+                done = self._desk.execute(order.id, order.version, execution.quantity, execution.price)
+                self._keep(order, await done)
+        for order in [each for each in orders.values() if each.at_market and each.time_in_force in NOT_WAITING]:
+            await self._desk.drop(order.id, NOT_WAITING[order.time_in_force])
             orders.pop(order.id, None)
 
-    def _keep(self, order: Order) -> None:
-        if order.working:
-            self._orders[order.symbol][order.id] = order
+    def _keep(self, before: Order, after: Order | None) -> None:
+        """What came of an order; one that had changed meanwhile is brought back by the log as it is now."""
+        if after is not None and after.working:
+            self._orders[after.symbol][after.id] = after
         else:
-            self._orders[order.symbol].pop(order.id, None)
+            self._orders[before.symbol].pop(before.id, None)
 
     def _touch(self, symbol: str) -> Touch | None:
         """What is left at the touch; none while there is no fresh quote."""

@@ -1,14 +1,17 @@
 """The trading floor: the market, the broker and the chores of one process, put together."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from functools import partial
 
 from infrastructure.background import Background
 from infrastructure.broker import Desk, PaperBroker
 from infrastructure.feed import FeedRunner, SimulatedFeed
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE
-from models.orders import Order
-from resolvers.orders.commands import drop_order, execute_order, expire_due
+from resolvers.marketdata.queries import instruments_in
+from resolvers.orders.commands import drop_order, execute_order, expire_due, move_stops, trigger_order
 from resolvers.orders.queries import every_working_order
 from resolvers.risk.commands import resume_due
 
@@ -51,11 +54,23 @@ class TradingFloor:
 
 
 def _desk(services: Services) -> Desk:
-    async def working() -> list[Order]:
-        return await every_working_order(services)
-
     return Desk(
-        working=working,
-        execute=lambda order_id, version, quantity, price: execute_order(services, order_id, version, quantity, price),
-        drop=lambda order_id, reason: drop_order(services, order_id, reason),
+        working=partial(every_working_order, services),
+        execute=partial(execute_order, services),
+        trigger=partial(trigger_order, services),
+        move_stops=partial(move_stops, services),
+        drop=partial(drop_order, services),
+        tick_size=_tick_sizes(services),
     )
+
+
+def _tick_sizes(services: Services) -> Callable[[str], Awaitable[Decimal]]:
+    known: dict[str, Decimal] = {}
+
+    async def tick_size(symbol: str) -> Decimal:
+        if symbol not in known:
+            async with services.database.read() as connection:
+                known[symbol] = (await instruments_in(connection, [symbol]))[symbol].tick_size
+        return known[symbol]
+
+    return tick_size

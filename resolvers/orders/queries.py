@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, get_args, get_type_hints
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
@@ -63,11 +64,26 @@ def _fill_conditions(chosen: FillChoice) -> Sequence[ColumnElement[bool]]:
     return [] if chosen.version_max is None else [FILLS.c.order_version <= chosen.version_max]
 
 
-def _orders(parent: str) -> Listing[Order]:
-    return Listing(OrderRow, Order, ("placed_at", "id"), parent=parent, descending=True, conditions=_conditions)
+@dataclass(frozen=True, slots=True)
+class OrderSorting:
+    """In what order: by when they were accepted or changed last."""
+
+    by: Literal["placed_at", "updated_at"] = "placed_at"
+    descending: bool = True
 
 
-ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _orders("owner_id"), _orders("portfolio_id")
+def _sorted_listings(parent: str) -> dict[OrderSorting, Listing[Order]]:
+    return {
+        OrderSorting(by, descending): Listing(
+            OrderRow, Order, (by, "id"), parent=parent, descending=descending, conditions=_conditions
+        )
+        for by in get_args(get_type_hints(OrderSorting)["by"])
+        for descending in (True, False)
+    }
+
+
+ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _sorted_listings("owner_id"), _sorted_listings("portfolio_id")
+NEWEST_FIRST = OrderSorting()
 FILLS_OF_ORDER = Listing(FillRow, Fill, ("executed_at", "id"), parent="order_id", conditions=_fill_conditions)
 orders_by_id, fills_by_id = mine_by_id(OrderRow, Order), mine_by_id(FillRow, Fill)
 
@@ -86,14 +102,18 @@ async def order(ctx: Context, order_id: UUID) -> Order | None:
     return None if ctx.viewer is None else await ctx.load(orders_by_id, order_id)
 
 
-async def orders_of_owner(ctx: Context, owner_id: UUID, args: PageArgs, chosen: OrderChoice) -> Page[Order]:
-    """A page of a user's orders, newest first."""
-    return await ORDERS_OF_OWNER.page(ctx, args, chosen, owner_id)
+async def orders_of_owner(
+    ctx: Context, owner_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
+) -> Page[Order]:
+    """A page of a user's orders."""
+    return await ORDERS_OF_OWNER[sorting].page(ctx, args, chosen, owner_id)
 
 
-async def orders_of_portfolio(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: OrderChoice) -> Page[Order]:
-    """A page of a portfolio's orders, newest first."""
-    return await ORDERS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
+async def orders_of_portfolio(
+    ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
+) -> Page[Order]:
+    """A page of a portfolio's orders."""
+    return await ORDERS_OF_PORTFOLIO[sorting].page(ctx, args, chosen, portfolio_id)
 
 
 async def fills_of_order(ctx: Context, parent: Order, args: PageArgs) -> Page[Fill]:
@@ -111,7 +131,6 @@ async def preview_order(ctx: Context, request: PlaceOrder) -> Preview:
     """What an order would do, without placing it: looked at under the same lock and by the same code as placing it."""
     ctx.signed_in()
     refuse_if(order_faults(request))
-    settings = ctx.services.settings
     async with ctx.services.database.write() as tx:
         portfolio = await locked(tx, ctx, request.portfolio_id)
-        return preview_of(await appraise(tx, portfolio, request, settings, ctx.now), request, settings)
+        return preview_of(await appraise(tx, portfolio, request, ctx.services), ctx.services.settings)
