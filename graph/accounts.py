@@ -8,6 +8,7 @@ import strawberry
 
 from graph.base import Id, Info, Input, Node, identified, local_id, resolved, stands_for
 from graph.errors import Payload, answering
+from graph.keys import UserKeys
 from graph.orders import UserOrders
 from graph.portfolios import UserPortfolios
 from models.accounts import User as Person
@@ -21,7 +22,9 @@ class UserPreferences:
     """Shows a user's."""
 
     base_currency: str = strawberry.field(description="The currency of new portfolios.")
-    timezone: str = strawberry.field(description="The time zone of their days, as IANA names it.")
+    timezone: str = strawberry.field(
+        description="The time zone to show them times in, as IANA names it; days of trading stay UTC."
+    )
     notify_on_fill: bool = strawberry.field(description="Whether to be told of fills.")
     notify_on_risk_breach: bool = strawberry.field(description="Whether to be told of breached risk limits.")
     notify_on_market_alert: bool = strawberry.field(description="Whether to be told of market alerts.")
@@ -32,7 +35,7 @@ def _itself(parent: strawberry.Parent[Person]) -> Any:
 
 
 @strawberry.type(description="A person who trades, or runs the place. Seen by themselves and by an ADMIN.")
-class User(UserOrders, UserPortfolios, Node):
+class User(UserOrders, UserPortfolios, UserKeys, Node):
     """Shows a `models.accounts.User`."""
 
     is_type_of = stands_for(Person)
@@ -134,7 +137,7 @@ class AuthPayload(Payload):
 
     user: Person | None = strawberry.field(graphql_type=User | None, default=None, description="Who it is.")
     access_token: str | None = strawberry.field(
-        default=None, description="To be sent as `Authorization: Bearer …` until `expiresAt`."
+        default=None, description="To be sent as `Authorization: Bearer …` until `expiresAt`; it has every scope."
     )
     refresh_token: str | None = strawberry.field(
         default=None, description="Good once, for the next pair. Sent twice, it ends the sign-in."

@@ -10,6 +10,9 @@ from resolvers.accounts.queries import authorization
 from resolvers.context import Context, Viewer
 
 ADDRESS_UNKNOWN = "unknown"
+AUTHORIZATION, API_KEY = "authorization", "x-api-key"
+"""The headers, and the keys of a `connection_init`, that say who it is."""
+CLIENT_LENGTH_MAX = 256
 
 
 @dataclass
@@ -18,31 +21,38 @@ class Connection:
 
     services: Services
     address: str
+    client: str | None = None
     viewer: Viewer | None = None
     connection_params: dict[str, Any] | None = None
     """The payload of `connection_init`; set by Strawberry."""
 
     async def authenticate(self) -> None:
-        """Learn who it is; raises `Unauthenticated` for a token that is not good."""
-        given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
-        header = given.get("authorization")
-        self.viewer = await authorization(self.services, None if header is None else str(header))
+        """Learn who it is; raises `Unauthenticated` for a token or a key that is not good."""
+        given = {
+            name.lower(): str(value) for name, value in (self.connection_params or {}).items() if value is not None
+        }
+        self.viewer = await authorization(self.services, given.get(AUTHORIZATION), given.get(API_KEY))
 
     async def operation(self) -> Context:
         """Fresh loaders, the log's position now, and the caller as they are now; raises `Unauthenticated`."""
         position = self.services.relay.position
         await self.authenticate()
-        return Context(self.services, self.viewer, self.address, position)
+        return Context(self.services, self.viewer, self.address, position, self.client)
 
 
 async def of_request(services: Services, request: Request) -> Context:
-    """The context of an operation over HTTP; raises `Unauthenticated` for a token that is not good."""
+    """The context of an operation over HTTP; raises `Unauthenticated` for a token or a key that is not good."""
     # Before the first read: no value in the answer may be older than this position.
     position = services.relay.position
-    viewer = await authorization(services, request.headers.get("authorization"))
-    return Context(services, viewer, address_of(request), position)
+    viewer = await authorization(services, request.headers.get(AUTHORIZATION), request.headers.get(API_KEY))
+    return Context(services, viewer, address_of(request), position, client_of(request))
 
 
 def address_of(connection: HTTPConnection) -> str:
     """Where it comes from."""
     return connection.client.host if connection.client else ADDRESS_UNKNOWN
+
+
+def client_of(connection: HTTPConnection) -> str | None:
+    """The program that it comes from, as it calls itself; none if it does not."""
+    return connection.headers.get("user-agent", "").strip()[:CLIENT_LENGTH_MAX] or None

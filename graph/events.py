@@ -42,6 +42,7 @@ _TYPES = {
     "transactions": "Transaction",
     "user": "User",
     "session": "Session",
+    "apiKey": "ApiKey",
     "owner": "User",
     "actor": "User",
 }

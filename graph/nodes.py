@@ -10,6 +10,7 @@ import strawberry
 from graph.base import Id, Info, Node, parsed_id, resolved
 from models.errors import BadRequest
 from models.orders import Fill
+from resolvers.accounts.keys import api_key
 from resolvers.accounts.queries import user_by_id
 from resolvers.context import Context
 from resolvers.events.queries import event
@@ -26,6 +27,7 @@ async def _fill(ctx: Context, key: UUID) -> Fill | None:
 
 FINDERS: dict[str, Callable[[Context, Any], Awaitable[object]]] = {
     "User": user_by_id,
+    "ApiKey": api_key,
     "Portfolio": portfolio,
     "Position": position,
     "Order": order,

@@ -14,6 +14,7 @@ from graph.accounts import AccountMutations, AccountQueries
 from graph.context import Connection
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
+from graph.keys import KeyMutations
 from graph.marketdata import MarketQueries
 from graph.nodes import NodeQueries
 from graph.orders import OrderQueries
@@ -21,6 +22,7 @@ from graph.portfolios import PortfolioMutations, PortfolioQueries
 from graph.positions import PositionQueries
 from graph.risk import RiskMutations, RiskQueries
 from graph.scalars import SCALARS
+from graph.scopes import describe_scopes
 from graph.trading import TradingMutations, TradingQueries
 from infrastructure.database import DatabaseUnavailable
 from models.errors import Unauthenticated
@@ -42,7 +44,7 @@ class Query(
 
 
 @strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
-class Mutation(AccountMutations, PortfolioMutations, TradingMutations, RiskMutations):
+class Mutation(AccountMutations, KeyMutations, PortfolioMutations, TradingMutations, RiskMutations):
     """The commands of every domain."""
 
 
@@ -52,7 +54,14 @@ class Subscription(EventSubscriptions):
 
 
 class Schema(strawberry.Schema):
-    """Strawberry's, with our errors, and a context of its own for each operation on a websocket."""
+    """Strawberry's, with our errors, and a context of its own for each operation on a websocket.
+
+    `needed` says which scope each operation needs (`Mutation.placeOrder`).
+    """
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.needed = describe_scopes(self._schema)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:  # noqa: ARG002 - reason: Strawberry's signature
         """Give each its code, or mask and log it: the one way out for errors of every kind of operation."""

@@ -22,7 +22,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Connec
 from strawberry.types.unset import UnsetType
 
 from graph import graphiql
-from graph.context import Connection, address_of, of_request
+from graph.context import Connection, address_of, client_of, of_request
 from graph.errors import BAD_USER_INPUT, UNAVAILABLE
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
@@ -76,19 +76,21 @@ class _Handler(BaseGraphQLTransportWSHandler[Context | Connection, None]):
             await self.websocket.close(INTERNAL_ERROR, UNAVAILABLE)
         connection = cast("Connection", self.context)
         if self.connection_acknowledged and connection.viewer is not None and self._watch is None:
-            self._watch = asyncio.create_task(self._until_signed_out(await connection.operation()))
+            self._watch = asyncio.create_task(self._until_signed_out(connection))
 
     async def shutdown(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
         await super().shutdown()
 
-    async def _until_signed_out(self, ctx: Context) -> None:
+    async def _until_signed_out(self, connection: Connection) -> None:
         try:
-            async for _ in while_signed_in(ctx, _silence()):
+            async for _ in while_signed_in(await connection.operation(), _silence()):
                 pass
         except Unauthenticated as error:
             await self.websocket.close(UNAUTHORIZED, f"{error.reason}: {error}")
+        except DatabaseUnavailable:
+            await self.websocket.close(INTERNAL_ERROR, UNAVAILABLE)
 
 
 class Wire(GraphQL[Context | Connection, None]):
@@ -138,7 +140,7 @@ class Wire(GraphQL[Context | Connection, None]):
         """One operation's context over HTTP, a connection's over a websocket."""
         services: Services = request.app.state.process.services
         if isinstance(request, WebSocket):
-            return Connection(services, address_of(request))
+            return Connection(services, address_of(request), client_of(request))
         if self.should_render_graphql_ide(self.request_adapter_class(request)):
             return Context(services, None, address_of(request), services.relay.position)
         return await of_request(services, request)

@@ -38,7 +38,7 @@ def needs(scope: ApiScope, *, anonymous: bool = False) -> Callable[[Command[P, T
         NEEDS[command.__name__] = Need(scope, anonymous)
 
         @functools.wraps(command)
-        async def checked(ctx: Context, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def checked(ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> T:
             if ctx.viewer is not None or not anonymous:
                 ctx.signed_in(scope)
             return await command(ctx, *args, **kwargs)

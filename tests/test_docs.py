@@ -13,14 +13,27 @@ from graph.base import parsed_id
 from graph.events import with_global_ids
 from infrastructure import log
 from infrastructure.services import Services
-from models.enums import ErrorCode, EventType, OrderStatus, OrderType, RiskCheckKind, RiskLimitKind, Role, TimeInForce
+from models.enums import (
+    ApiScope,
+    ErrorCode,
+    EventType,
+    OrderStatus,
+    OrderType,
+    RiskCheckKind,
+    RiskLimitKind,
+    Role,
+    TimeInForce,
+)
 from models.events import EventFilter, RecordedEvent
+from models.keys import MARK
 from models.lifecycle import TRANSITIONS
 from models.people import PreferenceChanges, ProfileChanges
 from resolvers.accounts.commands import (
     change_password,
+    create_api_key,
     grant_role,
     logout_everywhere,
+    revoke_api_key,
     update_preferences,
     update_profile,
 )
@@ -34,7 +47,7 @@ from tests.support.people import PASSWORD, context_of, signed_up
 ROOT = Path(__file__).resolve().parent.parent
 EMAIL = "ada@example.com"
 ID_SHOWN = 8
-"""Characters of a global id that a page shows; what follows is another in each run."""
+"""Characters of a global id that a page shows (of a key's secret only its mark): what follows is another each time."""
 
 ROOMS = {"graph", "models", "resolvers", "infrastructure", "tests", "migrations", "docs", ".ci"}
 AT_THE_TOP = {
@@ -226,7 +239,9 @@ def _shortened(value: Any) -> Any:
         return [_shortened(item) for item in value]
     if isinstance(value, dict):
         return {key: _shortened(item) for key, item in value.items()}
-    return value[:ID_SHOWN] + "…" if isinstance(value, str) and parsed_id(value) else value
+    if isinstance(value, str) and (parsed_id(value) or value.startswith(MARK)):
+        return value[: len(MARK) if value.startswith(MARK) else ID_SHOWN] + "…"
+    return value
 
 
 def _folded(text: str, width: int = 116) -> str:
@@ -268,6 +283,8 @@ async def _account(services: Services, trader: Trader) -> None:
     await update_preferences(trader.ctx, PreferenceChanges(timezone="Europe/London"))
     await change_password(trader.ctx, PASSWORD, "another horse")
     await grant_role(services, EMAIL, Role.ANALYST)
+    made = await create_api_key(trader.ctx, "Dashboard", [ApiScope.READ])
+    await revoke_api_key(trader.ctx, made.key.id)
 
 
 async def _trade(trader: Trader, clock: ManualClock) -> None:

@@ -103,7 +103,7 @@ async def _follow(
 
 
 async def while_signed_in(ctx: Context, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The stream, until the viewer's token expires or their session is ended: then it raises `Unauthenticated`."""
+    """The stream, until the token expires, or the session or key behind it ends: then `Unauthenticated`."""
     tasks: list[asyncio.Future[Any]] = []
     try:
         over = asyncio.ensure_future(_session_over(ctx, await _session_began(ctx)))
@@ -126,9 +126,10 @@ async def while_signed_in(ctx: Context, stream: AsyncGenerator[T, None]) -> Asyn
 
 
 def _session_ended(viewer: Viewer) -> EventFilter:
-    return EventFilter(
-        types=frozenset({EventType.SESSION_ENDED}), aggregate_type=AggregateType.SESSION, aggregate_id=viewer.session_id
-    )
+    ended, kind, ended_id = EventType.SESSION_ENDED, AggregateType.SESSION, viewer.session_id
+    if viewer.key_id is not None:
+        ended, kind, ended_id = EventType.API_KEY_REVOKED, AggregateType.API_KEY, viewer.key_id
+    return EventFilter(types=frozenset({ended}), aggregate_type=kind, aggregate_id=ended_id)
 
 
 async def _session_began(ctx: Context) -> int:
@@ -137,7 +138,7 @@ async def _session_began(ctx: Context) -> int:
     The caller may have been authenticated long ago: a websocket is only when it connects.
     """
     viewer, place = ctx.signed_in(), ctx.services.relay.position
-    if viewer.expires_at <= ctx.now:
+    if viewer.expires_at is not None and viewer.expires_at <= ctx.now:
         raise _expired()
     async with ctx.services.database.read() as connection:
         if await log.last_matching(connection, place, _session_ended(viewer)) is not None:
@@ -147,11 +148,11 @@ async def _session_began(ctx: Context) -> int:
 
 async def _session_over(ctx: Context, place: int) -> Never:
     viewer = ctx.signed_in()
-    left_s = (viewer.expires_at - ctx.now).total_seconds()
+    left_s = None if viewer.expires_at is None else max((viewer.expires_at - ctx.now).total_seconds(), 0)
     try:
         async with (
             contextlib.aclosing(ctx.services.relay.follow(place, _session_ended(viewer))) as ends,
-            asyncio.timeout(max(left_s, 0)),
+            asyncio.timeout(left_s),
         ):
             await anext(ends)
     except TimeoutError:
@@ -164,4 +165,4 @@ def _expired() -> Unauthenticated:
 
 
 def _revoked() -> Unauthenticated:
-    return Unauthenticated("The session has ended.", "REVOKED")
+    return Unauthenticated("The sign-in has ended, or the API key has been revoked.", "REVOKED")

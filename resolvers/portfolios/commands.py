@@ -16,7 +16,7 @@ from models.valuation import buying_power
 from resolvers.context import Context
 from resolvers.marketdata.queries import quotes_in
 from resolvers.portfolios import store
-from resolvers.portfolios.inputs import CURRENCY, amount_faults, currency_faults, key_faults, name_faults
+from resolvers.portfolios.inputs import amount_faults, currency_faults, key_faults, name_faults
 from resolvers.positions.store import open_positions
 from resolvers.requests import Done, request_hash
 from resolvers.scopes import needs
@@ -28,7 +28,7 @@ async def create_portfolio(
 ) -> Done[Portfolio]:
     """Make a portfolio, with its first deposit if there is to be one."""
     viewer, cash = ctx.signed_in(), initial_cash or ZERO
-    currency = base_currency or CURRENCY
+    currency = base_currency or viewer.user.base_currency
     refuse_if([*name_faults(name), *currency_faults(currency), *amount_faults(cash, "initialCash", zero_allowed=True)])
     now, ids = ctx.now, ctx.services.ids
     portfolio = Portfolio(

@@ -119,7 +119,7 @@ async def _set_status(
     ctx: Context, portfolio_id: UUID | None, status: TradingStatus, kind: EventType
 ) -> Done[TradingStatus]:
     """Writes the status, unless trading is open and stays so: then it answers with the status that stands."""
-    viewer = ctx.signed_in()
+    viewer = ctx.signed_in(ApiScope.TRADE if portfolio_id else ApiScope.ADMIN)
     if portfolio_id is None and not viewer.is_admin:
         raise Refused(Fault(ErrorCode.FORBIDDEN, "Only an ADMIN can hold or resume everybody's trading.", ("input",)))
     async with ctx.services.database.write() as tx:

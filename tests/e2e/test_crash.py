@@ -11,7 +11,7 @@ import pytest
 from infrastructure.database import Database
 from tests.e2e.books import check_books, check_deposits, check_orders
 from tests.e2e.conftest import SETTINGS
-from tests.e2e.trading import PLACE, Load, open_account, until
+from tests.e2e.trading import PLACE, Load, all_filled, open_account, until
 from tests.support.house import settings_for
 from tests.support.server import Server
 from tests.support.servers import PostgresServer
@@ -19,6 +19,8 @@ from tests.support.wire import Client
 
 KILLS = [5, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 ASKED_AGAIN = 20
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @asynccontextmanager
@@ -30,14 +32,7 @@ async def database_of(server: Server, url: str = "") -> AsyncIterator[Database]:
 
 async def settle(client: Client, load: Load) -> None:
     """Wait until every market order is filled, so that there is nothing more to come."""
-    query = """query ($filter: OrderFilter!) { orders(filter: $filter, first: 100) { edges { node { type } } } }"""
-    chosen = {"filter": {"statuses": ["OPEN", "PARTIALLY_FILLED"], "portfolioId": load.account.portfolio_id}}
-
-    async def filled() -> bool:
-        found = (await client.data(query, chosen, load.account.token))["orders"]["edges"]
-        return all(edge["node"]["type"] == "LIMIT" for edge in found)
-
-    await until(filled)
+    await until(lambda: all_filled(client, load.account))
 
 
 async def check(server: Server, url: str, load: Load) -> None:
@@ -54,16 +49,14 @@ async def test_server_when_killed_under_load_then_all_that_it_acknowledged_is_th
 ) -> None:
     chance = random.Random(kills)  # noqa: S311 - repeatable
     async with server.client() as client:
-        load = Load(client, await open_account(client, "ada@example.com"), seed=kills)
-        load.start()
-        for _ in range(kills):
-            await load.more(chance.randint(10, 60))
-            load.up.clear()
-            server.kill()
-            await server.start()
-            load.up.set()
-        await load.more(20)
-        await load.stop()
+        async with Load(client, await open_account(client, "ada@example.com"), seed=kills) as load:
+            for _ in range(kills):
+                await load.more(chance.randint(10, 60))
+                load.up.clear()
+                server.kill()
+                await server.start()
+                load.up.set()
+            await load.more(20)
         await settle(client, load)
         await same_answers(client, load)
     await server.stop()
@@ -90,18 +83,16 @@ async def test_postgresql_when_killed_under_load_then_writes_are_refused_clearly
         server = Server(tmp_path, url, **SETTINGS)
         server.run("migrate")
         async with server, server.client() as client:
-            load = Load(client, await open_account(client, "ada@example.com"), seed=kills)
-            load.start()
-            for _ in range(kills):
+            async with Load(client, await open_account(client, "ada@example.com"), seed=kills) as load:
+                for _ in range(kills):
+                    await load.more(30)
+                    await asyncio.to_thread(postgres.kill)
+                    await load.more_refused(8)
+                    assert (await client.http.get("/healthz")).status_code == 200
+                    lacking = await client.http.get("/readyz")
+                    assert (lacking.status_code, lacking.json()) == (503, {"ready": False, "lacking": ["database"]})
+                    await asyncio.to_thread(postgres.restart)
                 await load.more(30)
-                await asyncio.to_thread(postgres.kill)
-                await load.more_refused(8)
-                assert (await client.http.get("/healthz")).status_code == 200
-                lacking = await client.http.get("/readyz")
-                assert (lacking.status_code, lacking.json()) == (503, {"ready": False, "lacking": ["database"]})
-                await asyncio.to_thread(postgres.restart)
-            await load.more(30)
-            await load.stop()
             await settle(client, load)
             await same_answers(client, load)
         assert {code for _, code in load.refused} - {"INSTRUMENT_NOT_TRADABLE"} <= {"UNAVAILABLE", "OUTCOME_UNKNOWN"}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -57,7 +57,7 @@ async def open_account(client: Client, email: str) -> Account:
 
 @dataclass
 class Load:
-    """Clients of one account at work. What was acknowledged stands here by its key; what was not is asked again.
+    """Clients of one account at work, while it is entered. What was acknowledged stands here by its key; what was not is asked again.
 
     `refused` counts the answers that said that it could not be done now, by HTTP status and code; any answer that
     a client could not understand so fails the load.
@@ -77,15 +77,21 @@ class Load:
     _grown: asyncio.Condition = field(default_factory=asyncio.Condition)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    def start(self) -> None:
-        """Begin."""
+    async def __aenter__(self) -> Self:
         self.up.set()
         self._tasks = [asyncio.create_task(self._work(number)) for number in range(self.clients)]
+        return self
 
-    async def stop(self) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let every client finish what it asked for last; raises what went wrong."""
         self._over = True
-        await asyncio.gather(*self._tasks)
+        if kind is not None:
+            for task in self._tasks:
+                task.cancel()
+        done = await asyncio.gather(*self._tasks, return_exceptions=True)
+        failed = [error for error in done if isinstance(error, BaseException)]
+        if kind is None and failed:
+            raise failed[0]
 
     @property
     def acknowledged(self) -> int:
@@ -182,7 +188,23 @@ def _code(response: httpx.Response, name: str) -> str | None:
     return str(faults[0]["code"]) if faults else None
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 20) -> None:
+async def all_filled(client: Client, account: Account) -> bool:
+    """Whether every market order is filled: then nothing more will happen by itself."""
+    query = (
+        "query ($filter: OrderFilter!, $after: String) { orders(filter: $filter, first: 100, after: $after) "
+        "{ edges { node { type } } pageInfo { hasNextPage endCursor } } }"
+    )
+    chosen = {"statuses": ["OPEN", "PARTIALLY_FILLED"], "portfolioId": account.portfolio_id}
+    page: Any = {"pageInfo": {"hasNextPage": True, "endCursor": None}}
+    while page["pageInfo"]["hasNextPage"]:
+        given = {"filter": chosen, "after": page["pageInfo"]["endCursor"]}
+        page = (await client.data(query, given, account.token))["orders"]
+        if any(edge["node"]["type"] == "MARKET" for edge in page["edges"]):
+            return False
+    return True
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 60) -> None:
     """Wait until it holds."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - what is waited for is in another process

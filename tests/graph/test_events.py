@@ -104,7 +104,8 @@ async def test_trail_when_filtered_then_only_what_matches_is_there(trader: Trade
 
 async def test_nodes_when_asked_by_the_ids_that_were_shown_then_each_is_found_as_what_it_is(trader: Trader) -> None:
     query = """{ viewer { id } instrument(symbol: "AAPL") { id } orders { edges { node {
-      id portfolio { id riskLimits { id } positions { edges { node { id } } } } fills { edges { node { id } } }
+      id fills { edges { node { id } } }
+      portfolio { id riskLimits { id } positions { edges { node { id } } } transactions { edges { node { id } } } }
       events { edges { node { id } } }
     } } } }"""
     ids = re.findall(r"'id': '([\w-]+)'", str(await data(trader.ctx, query)))
@@ -114,7 +115,7 @@ async def test_nodes_when_asked_by_the_ids_that_were_shown_then_each_is_found_as
         (known[0], given) for known, given in zip(parsed, ids, strict=True) if known
     ]
     assert {known[0] for known in parsed if known} == {
-        *("User", "Instrument", "Order", "Portfolio", "RiskLimit", "Position", "Fill", "Event")
+        *("User", "Instrument", "Order", "Portfolio", "RiskLimit", "Position", "Fill", "Event", "Transaction")
     }
 
 

@@ -223,7 +223,7 @@ async def test_change_password_when_ten_sessions_are_refreshed_meanwhile_then_al
 ) -> None:
     mine = await signed_up(services)
     async with services.database.write() as tx:
-        others = [await start_session(tx, services, mine.user, START) for _ in range(10)]
+        others = [await start_session(tx, anonymous(services), mine.user, START) for _ in range(10)]
     tried = [refresh_token(anonymous(services), other.refresh_token) for other in others]
     ctx = await context_of(services, mine)
     user, *answers = await asyncio.gather(

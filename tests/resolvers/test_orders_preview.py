@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infrastructure.services import Services
-from models.enums import RiskCheckKind, RiskLimitKind
+from models.enums import OrderType, RiskCheckKind, RiskLimitKind
 from models.errors import Refused, RiskFault, Unauthenticated
 from models.pretrade import Estimate
 from resolvers.orders.commands import place_order
@@ -132,7 +132,7 @@ async def test_preview_when_only_reducing_is_let_through_then_what_is_held_is_th
         {"quantity": D(0), "limit_price": D(0), "client_order_id": ""},
         {"quantity": D("1.5"), "limit_price": D("0.001")},
         {"symbol": "NONE"},
-        {"symbol": "MSFT", "type": "MARKET", "limit_price": None},
+        {"symbol": "MSFT", "type": OrderType.MARKET, "limit_price": None},
     ],
 )
 async def test_preview_when_the_input_is_wrong_then_it_is_refused_as_placing_is(

@@ -72,7 +72,7 @@ class BookMachine(RuleBasedStateMachine):
     """Two traders in one market; each run has portfolios of its own on the same database."""
 
     pit: ClassVar[Pit]
-    runner: ClassVar["asyncio.Runner"]
+    loop: ClassVar[asyncio.AbstractEventLoop]
     seen: ClassVar[Counter[str]]
     """What has happened over all runs: steps, refusals by code, orders by state."""
 
@@ -107,7 +107,7 @@ class BookMachine(RuleBasedStateMachine):
     @rule(who=WHO, symbol=SYMBOLS, side=SIDES, tif=TIFS, size=SIZES, offset=OFFSETS, ask_first=st.booleans())
     def place(
         self, who: str, symbol: str, side: str, tif: str, size: int | str, offset: int | None, ask_first: bool
-    ) -> None:  # noqa: E501 - reason: an order has as many parts
+    ) -> None:
         """An order that is well-formed: accepted or refused as the oracle says."""
         limit = None if offset is None else self._price_near(symbol, offset)
         self._step(self._place(who, symbol, side, tif, self._quantity(who, symbol, size), limit, ask_first=ask_first))
@@ -292,7 +292,7 @@ class BookMachine(RuleBasedStateMachine):
         """Leave nothing to the next run: no working order, no pause."""
         self.seen.update(t.status for account in self.oracle.accounts.values() for t in account.tickets)
         self.seen.update(c.side for account in self.oracle.accounts.values() for c in account.cycles)
-        self.runner.run(self._clear())
+        self.loop.run_until_complete(self._clear())
 
     async def _clear(self) -> None:
         for name, account in self.oracle.accounts.items():
@@ -305,7 +305,7 @@ class BookMachine(RuleBasedStateMachine):
         """Time goes on a little, something is done, the broker hears of it, and everything is compared."""
         self.pit.clock.advance(milliseconds=milliseconds)
         self.seen["steps"] += 1
-        self.runner.run(self._do(action))
+        self.loop.run_until_complete(self._do(action))
 
     async def _do(self, action: Awaitable[Any]) -> None:
         await action

@@ -1,7 +1,6 @@
 """The real trading floor without its timing: the broker follows the log and hears of quotes when the test says so."""
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
@@ -11,15 +10,9 @@ from infrastructure import log
 from infrastructure.broker import PaperBroker
 from infrastructure.database import Database
 from infrastructure.feed import store_quotes
-from infrastructure.ids import Ids
-from infrastructure.passwords import Passwords
-from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
 from infrastructure.rows import table
 from infrastructure.services import Services
-from infrastructure.settings import Settings, signing_secret
-from infrastructure.throttle import Throttle
-from infrastructure.tokens import Tokens
 from models.enums import Role
 from models.events import EventFilter, RecordedEvent
 from models.marketdata import InstrumentRow, Quote
@@ -54,10 +47,20 @@ class HandRelay(Relay):
                 await self._go.wait()
                 self._go.clear()
 
+    def expect_another(self) -> None:
+        """A new follower comes."""
+        self._idle.clear()
+        self._go.clear()
+
     async def catch_up(self, follower: asyncio.Task[None]) -> None:
         """Have the one follower take all that the log has; raises what the follower raises."""
+        await self.settled(follower)
         self._idle.clear()
         self._go.set()
+        await self.settled(follower)
+
+    async def settled(self, follower: asyncio.Task[None]) -> None:
+        """Wait until the follower waits for `catch_up`."""
         idle = asyncio.create_task(self._idle.wait())
         await asyncio.wait({idle, follower}, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
         if follower.done():
@@ -78,24 +81,14 @@ class Pit:
     following: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, settings: Settings) -> "Pit":
+    async def open(cls, services: Services, clock: ManualClock) -> "Pit":
         """With the catalogue, one of its instruments not tradable, and no quotes."""
-        clock, database = ManualClock(), Database(settings)
-        relay = HandRelay(database)
-        services = Services(
-            settings=settings,
-            clock=clock,
-            ids=Ids(clock, random.Random(1)),  # noqa: S311 - repeatable on purpose
-            database=database,
-            relay=relay,
-            quotes=QuoteBoard(settings.quote_stale_after_ms),
-            passwords=Passwords(memory_kib=8, time_cost=1),
-            tokens=Tokens(signing_secret(settings), settings.access_token_s),
-            throttle=Throttle(settings),
-        )
+        await services.relay.stop()
+        relay = HandRelay(services.database)
+        services = replace(services, relay=relay)
         await seed_catalogue(services)
         instruments = table(InstrumentRow)
-        async with database.write() as tx:
+        async with services.database.write() as tx:
             await tx.execute(update(instruments).where(instruments.c.symbol == UNTRADABLE).values(tradable=False))
         ada, bob, admin = [
             await context_of(services, await signed_up(services, f"{name}@example.com"))
@@ -111,8 +104,9 @@ class Pit:
         async with self.services.database.read() as connection:
             self.relay.position = (await log.head(connection)).seq
         self.broker = _broker(self.services)
+        self.relay.expect_another()
         self.following = asyncio.create_task(self.broker._follow())
-        await self.catch_up()
+        await self.relay.settled(self.following)
 
     async def catch_up(self) -> None:
         """The broker takes what has happened to orders."""
@@ -127,9 +121,8 @@ class Pit:
         await self.broker.on_quotes(kept)
 
     async def close(self) -> None:
-        """Leave nothing open."""
+        """Leave nothing running."""
         await self._hang_up()
-        await self.services.database.close()
 
     async def _hang_up(self) -> None:
         if self.following is not None:
@@ -138,6 +131,6 @@ class Pit:
 
 
 def _broker(services: Services) -> PaperBroker:
-    floor = TradingFloor(services)
-    floor.feed._held = True
-    return floor.broker
+    broker = TradingFloor(services).broker
+    broker._leads = lambda: True  # type: ignore[method-assign]  # reason: the feed that has the lease is the test's hand
+    return broker

@@ -1,16 +1,29 @@
 """The whole book against the oracle, for longer."""
 
+import asyncio
+
 import pytest
 
-from infrastructure.settings import Settings
-from tests.stateful.test_book import play
+from infrastructure.services import Services
+from tests.stateful.play import play
+from tests.support.clock import ManualClock
+
+RUNS, STEPS = 100, 100
+
+
+@pytest.fixture
+async def loop() -> asyncio.AbstractEventLoop:
+    """The loop of this test's fixtures."""
+    return asyncio.get_running_loop()
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_book_when_driven_at_random_for_long_then_it_is_the_oracles_after_every_step(settings: Settings) -> None:
-    seen = play(settings, runs=100, steps=100)
-    assert seen["steps"] >= 10_000
+def test_book_when_driven_at_random_for_long_then_it_is_the_oracles_after_every_step(
+    services: Services, clock: ManualClock, loop: asyncio.AbstractEventLoop
+) -> None:
+    seen = play(services, clock, loop, RUNS, STEPS)
+    assert seen["steps"] >= RUNS * STEPS
     expected = ("FILLED", "PARTIALLY_FILLED", "CANCELLED", "EXPIRED", "LONG", "SHORT", "CONFLICT", "ORDER_NOT_OPEN")
     refused = ("INVALID_INPUT", "NOT_FOUND", "INSUFFICIENT_FUNDS", "TRADING_PAUSED", "RISK_LIMIT_EXCEEDED")
     assert [word for word in (*expected, *refused) if not seen[word]] == []

@@ -16,6 +16,7 @@ from infrastructure.services import Services
 from models.accounts import RefreshTokenRow, Session, SessionRow, User
 from models.enums import AggregateType, EventType
 from models.events import Event, payload
+from resolvers.context import Context
 
 SESSIONS = table(SessionRow)
 REFRESH_TOKENS = table(RefreshTokenRow)
@@ -40,11 +41,13 @@ class SignedIn:
     expires_at: datetime
 
 
-async def start_session(tx: Transaction, services: Services, user: User, now: datetime) -> SignedIn:
-    """Begin a sign-in of the user."""
+async def start_session(tx: Transaction, ctx: Context, user: User, now: datetime) -> SignedIn:
+    """Begin a sign-in of the user; its event says where from."""
+    services = ctx.services
     session = Session(id=services.ids.new(), user_id=user.id, created_at=now, revoked_at=None, revoke_reason=None)
     await tx.execute(insert(SESSIONS).values(values(session)))
-    tx.record(_event(EventType.SESSION_STARTED, session, version=1, actor_id=user.id, now=now))
+    where = {"address": ctx.address, "client": ctx.client}
+    tx.record(_event(EventType.SESSION_STARTED, session, version=1, actor_id=user.id, now=now, **where))
     return await let_in(tx, services, user, session.id, now)
 
 
@@ -98,7 +101,9 @@ def fingerprint(refresh_token: str) -> str:
     return hashlib.sha256(refresh_token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _event(kind: EventType, session: Session, *, version: int, actor_id: UUID | None, now: datetime) -> Event:
+def _event(
+    kind: EventType, session: Session, *, version: int, actor_id: UUID | None, now: datetime, **more: str | None
+) -> Event:
     return Event(
         type=kind,
         aggregate_type=AggregateType.SESSION,
@@ -108,5 +113,5 @@ def _event(kind: EventType, session: Session, *, version: int, actor_id: UUID | 
         portfolio_id=None,
         actor_id=actor_id,
         occurred_at=now,
-        payload=payload(session=session),
+        payload=payload(session=session, **more),
     )

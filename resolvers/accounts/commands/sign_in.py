@@ -28,4 +28,4 @@ async def login(ctx: Context, email: str, password: str) -> SignedIn:
         # The password may have been changed since it was checked; then its sessions have ended, and so does this one.
         if account is None or account.password_hash != known.password_hash:
             raise Refused(WRONG)
-        return await start_session(tx, services, account.user, ctx.now)
+        return await start_session(tx, ctx, account.user, ctx.now)

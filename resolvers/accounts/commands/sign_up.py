@@ -35,4 +35,4 @@ async def register(ctx: Context, given: Registration) -> SignedIn:
     )
     async with services.database.write() as tx:
         await create_user(tx, user, password_hash)
-        return await start_session(tx, services, user, now)
+        return await start_session(tx, ctx, user, now)
