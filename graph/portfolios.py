@@ -31,7 +31,7 @@ from graph.base import (
 from graph.belonging import owner_of
 from graph.errors import Payload, answering
 from graph.marketdata import Instrument
-from graph.orders import ChosenOrders, FillConnection, OrderConnection, chosen
+from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting, chosen, sorting
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
 from models.accounts import User
 from models.enums import TransactionKind
@@ -161,8 +161,10 @@ def _orders(
     last: Last = None,
     before: Before = None,
     given: ChosenOrders = None,
+    order_by: Sorting = None,
 ) -> Awaitable[Page[Order]]:
-    return orders_of_portfolio(info.context, parent.id, page_args(first, after, last, before), chosen(given))
+    args = page_args(first, after, last, before)
+    return orders_of_portfolio(info.context, parent.id, args, chosen(given), sorting(order_by))
 
 
 def _fills(

@@ -30,6 +30,8 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "IOC": "What can't be filled at once is cancelled.",
         "FOK": "All of it is filled at once, or it is cancelled.",
     },
+    domain.OrderOrderField: {"PLACED_AT": "When they were accepted.", "UPDATED_AT": "When they changed last."},
+    domain.OrderDirection: {"ASC": "The oldest first.", "DESC": "The newest first."},
     domain.OrderStatus: {
         "PENDING": "Accepted, not yet at the market.",
         "OPEN": "At the market, nothing filled yet.",

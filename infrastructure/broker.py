@@ -105,12 +105,16 @@ class PaperBroker:
             for order in moved:
                 self._orders[order.symbol][order.id] = order
 
+    async def load(self) -> None:
+        """Take every order that is working, as it is now."""
+        self._orders.clear()
+        for order in await self._desk.working():
+            self._orders[order.symbol][order.id] = order
+
     async def _follow(self) -> None:
         place = self._relay.position
         async with self._one_at_a_time:
-            self._orders.clear()
-            for order in await self._desk.working():
-                self._orders[order.symbol][order.id] = order
+            await self.load()
             for symbol in list(self._orders):
                 await self._match(symbol)
         async for event in self._relay.follow(place, EventFilter(aggregate_type=AggregateType.ORDER)):

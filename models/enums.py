@@ -41,6 +41,20 @@ class TimeInForce(StrEnum):
     FOK = "FOK"
 
 
+class OrderOrderField(StrEnum):
+    """What lists of orders can be sorted by."""
+
+    PLACED_AT = "PLACED_AT"
+    UPDATED_AT = "UPDATED_AT"
+
+
+class OrderDirection(StrEnum):
+    """Which end of a list comes first."""
+
+    ASC = "ASC"
+    DESC = "DESC"
+
+
 class OrderStatus(StrEnum):
     """Where an order is in its life (`models.lifecycle` has the table)."""
 

@@ -28,7 +28,7 @@ class TradingFloor:
         self._services = services
         self.feed = FeedRunner(services, SimulatedFeed(services.settings.market_seed, CATALOGUE))
         self.broker = PaperBroker(
-            services.relay, services.quotes, _desk(services), lambda: self.feed.holding, services.clock.now
+            services.relay, services.quotes, desk(services), lambda: self.feed.holding, services.clock.now
         )
         self.feed.listeners.append(self.broker.on_quotes)
         self._chores = Background("chores", self._keep_house)
@@ -53,7 +53,8 @@ class TradingFloor:
             await asyncio.sleep(CHORES_S)
 
 
-def _desk(services: Services) -> Desk:
+def desk(services: Services) -> Desk:
+    """What a broker reports to."""
     return Desk(
         working=partial(every_working_order, services),
         execute=partial(execute_order, services),

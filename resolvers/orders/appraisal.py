@@ -62,10 +62,11 @@ async def appraise(
         book, quantity = without(book, replacing), remaining(request.quantity, replacing)
         mark = replacing.high_water_mark
     proposal = request.proposal(quantity, _stop(request, mark, instrument))
-    price = worst_price(proposal, quote, rules_of(services.settings))
+    rules = rules_of(services.settings)
+    price = worst_price(proposal, quote, rules)
     if price is None:
         raise AssertionError("an order without a price was refused above")
-    return Appraisal(book, instrument, proposal, mark, price, assess(book, proposal, price, rules_of(services.settings)))
+    return Appraisal(book, instrument, proposal, mark, price, assess(book, proposal, price, rules))
 
 
 def _stop(request: PlaceOrder, mark: Decimal | None, instrument: Instrument) -> Decimal | None:

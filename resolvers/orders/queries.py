@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args, get_type_hints
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
 from infrastructure.rows import columns, read_all
 from infrastructure.services import Services
-from models.enums import OrderSide, OrderStatus
+from models.enums import OrderDirection, OrderOrderField, OrderSide, OrderStatus
 from models.errors import refuse_if
 from models.facts import OrderAsOf
 from models.orders import Fill, FillRow, Order, OrderRow
@@ -70,17 +69,22 @@ def _fill_conditions(chosen: FillChoice) -> Sequence[ColumnElement[bool]]:
 class OrderSorting:
     """In what order: by when they were accepted or changed last."""
 
-    by: Literal["placed_at", "updated_at"] = "placed_at"
-    descending: bool = True
+    by: OrderOrderField = OrderOrderField.PLACED_AT
+    direction: OrderDirection = OrderDirection.DESC
 
 
 def _sorted_listings(parent: str) -> dict[OrderSorting, Listing[Order]]:
     return {
-        OrderSorting(by, descending): Listing(
-            OrderRow, Order, (by, "id"), parent=parent, descending=descending, conditions=_conditions
+        OrderSorting(by, direction): Listing(
+            OrderRow,
+            Order,
+            (by.lower(), "id"),
+            parent=parent,
+            descending=direction is OrderDirection.DESC,
+            conditions=_conditions,
         )
-        for by in get_args(get_type_hints(OrderSorting)["by"])
-        for descending in (True, False)
+        for by in OrderOrderField
+        for direction in OrderDirection
     }
 
 

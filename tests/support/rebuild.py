@@ -1,3 +1,5 @@
 from infrastructure.database import Database
+
+
 async def verify(database: Database) -> None:
     pass

@@ -47,7 +47,10 @@ def _reserve_price(book: Book, order: Order, rules: Rules) -> Decimal | None:
 
 def _lacking(book: Book, order: Order, price: Decimal | None, rules: Rules) -> str | None:
     """What is missing for a buy that may cost more than it has held back; none if it is there."""
-    if price is None or reserve(order.side, price, order.remaining_quantity, rules.commission_rate) <= order.reserved_cash:
+    if (
+        price is None
+        or reserve(order.side, price, order.remaining_quantity, rules.commission_rate) <= order.reserved_cash
+    ):
         return None
     rest, proposal = without(book, order), _proposal(order)
     needs = funds(rest, proposal, exposure(rest, proposal, price), rules)
@@ -61,7 +64,7 @@ def _proposal(order: Order) -> Proposal:
 
 
 async def move_stops(services: Services, orders: list[Order]) -> None:
-    """Keep the marks and stops of trailing orders that still wait as they are here. Ticks are not events: nor is this."""
+    """Keep the marks and stops of trailing orders that still wait. Ticks are not events, and neither is this."""
     async with services.database.write() as tx:
         for order in orders:
             await tx.execute(
