@@ -132,7 +132,7 @@ async def test_stop_when_triggered_without_funds_then_it_is_rejected_and_gives_b
     await floor.quote("130.00")
     done = await floor.now(order)
     assert done.status is OrderStatus.REJECTED
-    assert done.reject_reason == "Triggered without funds: it needs 120647.4279 of 100000 buying power."
+    assert done.reject_reason == "Triggered without funds: it needs 120639.78927 of 100000 buying power."
     assert (await floor.trader.portfolio()).reserved_cash == 0
     assert (await story_of(services, floor.trader.ctx.owner_id))[-1] == "ORDER_REJECTED"
 
