@@ -15,6 +15,12 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "FUTURE": "A future.",
         "BOND": "A bond.",
     },
+    domain.CandleInterval: {
+        "ONE_MINUTE": "A minute.",
+        "FIVE_MINUTES": "Five minutes.",
+        "ONE_HOUR": "An hour.",
+        "ONE_DAY": "A UTC day.",
+    },
     domain.OrderSide: {"BUY": "Buys, or covers a short position.", "SELL": "Sells, or opens a short position."},
     domain.OrderType: {
         "MARKET": "At what the market asks or bids.",

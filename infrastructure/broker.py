@@ -14,7 +14,7 @@ import structlog
 from infrastructure.background import Background
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
-from models.enums import AggregateType, TimeInForce
+from models.enums import AggregateType, OrderSide, TimeInForce
 from models.events import EventFilter
 from models.facts import order_of
 from models.marketdata import Quote
@@ -49,7 +49,7 @@ class Desk:
 
     working: Callable[[], Awaitable[list[Order]]]
     execute: Callable[[UUID, int, Decimal, Decimal], Awaitable[Order | None]]
-    """Book an execution of the order as it was at that version; none if it has changed since."""
+    """Book an execution of the order as it was at that version; none if it has changed since, or its time is over."""
     trigger: Callable[[UUID, int], Awaitable[Order | None]]
     """Take the waiting order as it was at that version to the market; none if it has changed since."""
     move_stops: Callable[[list[Order]], Awaitable[None]]
@@ -141,13 +141,26 @@ class PaperBroker:
         if touch is not None:
             for order in [each for each in orders.values() if reached(each, touch.quote)]:
                 self._keep(order, await self._desk.trigger(order.id, order.version))
-            for execution in match(orders.values(), touch):
-                order = execution.order
-                done = self._desk.execute(order.id, order.version, execution.quantity, execution.price)
-                self._keep(order, await done)
+            while not await self._book(orders, touch):
+                pass  # some size came back: others may have it
         for order in [each for each in orders.values() if each.at_market and each.time_in_force in NOT_WAITING]:
             await self._desk.drop(order.id, NOT_WAITING[order.time_in_force])
             orders.pop(order.id, None)
+
+    async def _book(self, orders: dict[UUID, Order], touch: Touch) -> bool:
+        """Have every match booked; false if an order had changed meanwhile, and its part of the touch is free again."""
+        all_booked = True
+        for execution in match(orders.values(), touch):
+            order = execution.order
+            after = await self._desk.execute(order.id, order.version, execution.quantity, execution.price)
+            self._keep(order, after)
+            if after is None:
+                all_booked = False
+                if order.side is OrderSide.BUY:
+                    touch.ask_left += execution.quantity
+                else:
+                    touch.bid_left += execution.quantity
+        return all_booked
 
     def _keep(self, before: Order, after: Order | None) -> None:
         """What came of an order; one that had changed meanwhile is brought back by the log as it is now."""

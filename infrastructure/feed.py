@@ -17,14 +17,20 @@ from infrastructure.database import Database, DatabaseUnavailable, OutcomeUnknow
 from infrastructure.leases import Lease
 from infrastructure.rows import columns, table, values
 from infrastructure.services import Services
+from models.candles import LENGTHS, Candle, ceiling, together
 from models.catalogue import Listing
+from models.enums import CandleInterval
 from models.marketdata import Quote, QuoteRow
-from models.simulation import quote_at
+from models.simulation import quote_at, spans
 
 QUOTES = table(QuoteRow)
 LEASE = "feed"
+LOOKS = 2
+"""How often the simulated path is looked at in a candle, besides at its end."""
 KEEP_S = 1.0
 """The least time between two writes of the quotes table, and between two looks at it."""
+READ_AGAIN = timedelta(seconds=10)
+"""How often who holds the lease looks whether there are quotes in the table that are not its own."""
 
 Listener = Callable[[list[Quote]], Awaitable[None]]
 
@@ -34,23 +40,42 @@ logger = structlog.get_logger(__name__)
 
 
 class Feed(Protocol):
-    """A source of quotes. Every symbol that it quotes is in the catalogue."""
+    """A source of quotes, and of the candles from before it was listened to. What it names is in the catalogue.
+
+    Both are called in a thread, so that they may compute or block.
+    """
 
     def quotes(self, now: datetime) -> list[Quote]:
-        """The latest quotes at `now`, at most one a symbol. Called in a thread, so that it may compute or block."""
+        """The latest quotes at `now`, at most one a symbol; one that has not changed may come again or be left out."""
+        ...
+
+    def candles(self, symbol: str, interval: CandleInterval, since: datetime, until: datetime) -> list[Candle]:
+        """The candles opened from `since` on and before `until`, by time; none where the source has no history."""
         ...
 
 
 class SimulatedFeed:
-    """The simulated market of these listings: the same seed has the same quotes at the same moment."""
+    """The simulated market of these listings: the same seed has the same quotes and candles at the same moment."""
 
     def __init__(self, seed: int, listings: Sequence[Listing]) -> None:
         self._seed = seed
         self._listings = tuple(listings)
+        self._by_symbol = {listing.symbol: listing for listing in listings}
 
     def quotes(self, now: datetime) -> list[Quote]:
         """One quote for each listing; takes a fifth of a second the first time, some milliseconds later."""
         return [Quote(**values(quote_at(self._seed, listing, now))) for listing in self._listings]
+
+    def candles(self, symbol: str, interval: CandleInterval, since: datetime, until: datetime) -> list[Candle]:
+        """Of the path that the quotes are on, looked at twice in a minute or a day; a year takes a tenth of a second."""
+        listing = self._by_symbol.get(symbol)
+        looked_at = CandleInterval.ONE_DAY if interval is CandleInterval.ONE_DAY else CandleInterval.ONE_MINUTE
+        length, begin, end = LENGTHS[looked_at], ceiling(interval, since), ceiling(interval, until)
+        if listing is None or begin >= end:
+            return []
+        found = spans(self._seed, listing, begin, length, (end - begin) // length, LOOKS)
+        candles = [Candle(symbol, looked_at, **values(span)) for span in found]
+        return candles if looked_at is interval else together(candles, interval)
 
 
 class FeedRunner:
@@ -70,6 +95,7 @@ class FeedRunner:
         # What the lease last said. Unlike `holding` it stays while nobody can be asked, so that memory goes on.
         self._held = False
         self._kept_at: datetime | None = None
+        self._read_at = self._clock.now()
         # Two, so that memory has fresh quotes while the database or a listener takes its time.
         self._tasks = [Background("feed", self._quoting), Background("quotes table", self._keeping)]
 
@@ -119,6 +145,10 @@ class FeedRunner:
             if not self._held:
                 self._board.put(await stored_quotes(self._database))
                 return
+            if not held_before or now - self._read_at >= READ_AGAIN:
+                # Also what the feed does not quote, and what was imported.
+                self._board.put(await stored_quotes(self._database))
+                self._read_at = now
             if not held_before:
                 await self._quote(now)
             if self._kept_at is not None and now - self._kept_at < timedelta(seconds=KEEP_S):

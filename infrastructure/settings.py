@@ -41,6 +41,14 @@ class Settings(BaseSettings):
     feed_interval_ms: int = Field(default=1000, ge=10)
     quote_stale_after_ms: int = Field(default=5000, ge=1)
     lease_s: int = Field(default=5, ge=1)
+    candle_days: int = Field(default=365, ge=0, le=3650)
+    """How many daily candles are filled in from the feed's history, with a day of minutes; 0: none of either."""
+    candles_max: int = Field(default=1000, ge=1)
+    """The most candles that one question gets."""
+    replay: Path | None = None
+    """A CSV file of quotes that is the market, in place of the simulated one."""
+    replay_speed: Decimal = Field(default=Decimal(1), gt=0)
+    """How many seconds of the file go by in one."""
 
     commission_rate: Decimal = Field(default=Decimal("0.001"), ge=0, lt=1)
     short_selling: bool = True

@@ -14,6 +14,15 @@ class AssetClass(StrEnum):
     BOND = "BOND"
 
 
+class CandleInterval(StrEnum):
+    """How long a candle lasts."""
+
+    ONE_MINUTE = "ONE_MINUTE"
+    FIVE_MINUTES = "FIVE_MINUTES"
+    ONE_HOUR = "ONE_HOUR"
+    ONE_DAY = "ONE_DAY"
+
+
 class OrderSide(StrEnum):
     """Which way an order trades."""
 

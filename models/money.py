@@ -64,7 +64,7 @@ def is_multiple(value: Decimal, step: Decimal) -> bool:
 
 def fits(value: Decimal) -> bool:
     """Whether an amount is finite and has no more digits than the API takes in."""
-    if not value.is_finite():
-        return False
-    exponent = value.normalize(_ROUNDING).as_tuple().exponent
-    return isinstance(exponent, int) and -exponent <= MAX_PLACES and value.adjusted() < MAX_DIGITS
+    if not value.is_finite() or not value:
+        return value.is_finite()
+    # First its size: the remainder of something huge or tiny is not exact.
+    return -MAX_PLACES <= value.adjusted() < MAX_DIGITS and is_multiple(value, Decimal(1).scaleb(-MAX_PLACES))

@@ -90,6 +90,8 @@ class Exposure:
     held: Decimal
     after: Decimal
     """The position once it and every working order of its side are filled."""
+    worth: Decimal
+    """What that position is worth, at the higher of `price` and the last price."""
     reduces: bool
     """Whether it only makes the position smaller, whatever else is working."""
 
@@ -130,6 +132,7 @@ def exposure(book: Book, proposal: Proposal, price: Decimal) -> Exposure:
         notional=price * proposal.quantity,
         held=held,
         after=after,
+        worth=abs(after) * max(price, _mark(book, proposal.symbol, price)),
         reduces=held * sign < 0 and pending + proposal.quantity <= abs(held),
     )
 
@@ -139,7 +142,8 @@ def funds(book: Book, proposal: Proposal, seen: Exposure, rules: Rules) -> Funds
     """What it needs of the buying power.
 
     A buy needs what it reserves, less the reserve of the short position that it covers. A sale needs, for the part
-    that opens or adds to a short, the short's reserve less the proceeds; as much is set apart for working sales.
+    that opens or adds to a short, the short's reserve (at the higher of its price and the last) less the proceeds; as
+    much is set apart for working sales.
     """
     free = buying_power(book.portfolio, book.positions.values(), book.quotes) - _pending_shorts(book, rules)
     if proposal.side is OrderSide.BUY:
@@ -149,7 +153,7 @@ def funds(book: Book, proposal: Proposal, seen: Exposure, rules: Rules) -> Funds
         return Funds(needed - SHORT_RESERVE * covered * _mark(book, proposal.symbol, seen.price), free)
     open_long = max(ZERO, seen.held - book.pending(proposal.symbol, OrderSide.SELL))
     short = max(ZERO, proposal.quantity - open_long)
-    return Funds(_short_needs(short, seen.price, rules), free)
+    return Funds(_short_needs(short, seen.price, _mark(book, proposal.symbol, seen.price), rules), free)
 
 
 def _mark(book: Book, symbol: str, otherwise: Decimal) -> Decimal:
@@ -157,8 +161,8 @@ def _mark(book: Book, symbol: str, otherwise: Decimal) -> Decimal:
     return quote.last if quote else otherwise
 
 
-def _short_needs(quantity: Decimal, price: Decimal, rules: Rules) -> Decimal:
-    return quantity * price * (SHORT_RESERVE - 1 + rules.commission_rate)
+def _short_needs(quantity: Decimal, price: Decimal, mark: Decimal, rules: Rules) -> Decimal:
+    return quantity * (SHORT_RESERVE * max(price, mark) - price * (1 - rules.commission_rate))
 
 
 def _pending_shorts(book: Book, rules: Rules) -> Decimal:
@@ -169,10 +173,12 @@ def _pending_shorts(book: Book, rules: Rules) -> Decimal:
             if order.symbol == symbol and order.side is OrderSide.SELL:
                 short = max(ZERO, order.remaining_quantity - left)
                 left = max(ZERO, left - order.remaining_quantity)
-                total += _short_needs(short, max(order.limit_price or ZERO, _mark(book, symbol, ZERO)), rules)
+                price = max(order.limit_price or ZERO, _mark(book, symbol, ZERO))
+                total += _short_needs(short, price, price, rules)
     return total
 
 
+@exact
 def assess(book: Book, proposal: Proposal, price: Decimal, rules: Rules) -> list[RiskCheck]:
     """Every check, passed or not, each with what it saw and what it allows; `price` is the proposal's worst."""
     seen = exposure(book, proposal, price)
@@ -237,18 +243,15 @@ def _order_notional(book: Book, seen: Exposure) -> list[RiskCheck]:
     return [RiskCheck(RiskCheckKind.MAX_ORDER_NOTIONAL, passed, limit.threshold, seen.notional, message)]
 
 
-@exact
 def _position_notional(book: Book, seen: Exposure) -> list[RiskCheck]:
     limit = book.limits.get(RiskLimitKind.MAX_POSITION_NOTIONAL)
     if limit is None:
         return []
-    worth = abs(seen.after) * seen.price
-    message = f"The position would be worth {text(worth)}, at most {text(limit.threshold)} is allowed."
-    passed = worth <= limit.threshold or seen.reduces
-    return [RiskCheck(RiskCheckKind.MAX_POSITION_NOTIONAL, passed, limit.threshold, worth, message)]
+    message = f"The position would be worth {text(seen.worth)}, at most {text(limit.threshold)} is allowed."
+    passed = seen.worth <= limit.threshold or seen.reduces
+    return [RiskCheck(RiskCheckKind.MAX_POSITION_NOTIONAL, passed, limit.threshold, seen.worth, message)]
 
 
-@exact
 def _concentration(book: Book, seen: Exposure) -> list[RiskCheck]:
     limit = book.limits.get(RiskLimitKind.MAX_CONCENTRATION)
     if limit is None:
@@ -260,11 +263,10 @@ def _concentration(book: Book, seen: Exposure) -> list[RiskCheck]:
             "The portfolio has no equity to measure against." if equity is not None else "A position has no price."
         )
         return [RiskCheck(kind, seen.reduces, limit.threshold, None, message)]
-    worth = abs(seen.after) * seen.price
-    share = divide(worth, equity)
+    share = divide(seen.worth, equity)
     message = f"The position would be {text(share)} of total equity, at most {text(limit.threshold)} is allowed."
     # Compared without the rounding of the figure that is shown.
-    passed = worth <= limit.threshold * equity or seen.reduces
+    passed = seen.worth <= limit.threshold * equity or seen.reduces
     return [RiskCheck(kind, passed, limit.threshold, share, message)]
 
 

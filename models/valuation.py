@@ -52,9 +52,13 @@ def day_pnl(position: Position, quote: Quote | None, now: datetime) -> Decimal |
         begun, cash = position.day_open_quantity, position.day_cash
     else:
         begun, cash = position.quantity, ZERO
-    if quote is None or (begun and quote.previous_close is None):
+    if quote is None:
         return None
-    return position.quantity * quote.last - begun * (quote.previous_close or ZERO) + cash
+    # Where nothing was quoted since midnight, the last price is the one that the day began with.
+    previous = quote.last if quote.as_of < day_of(now) else quote.previous_close
+    if begun and previous is None:
+        return None
+    return position.quantity * quote.last - begun * (previous or ZERO) + cash
 
 
 @exact

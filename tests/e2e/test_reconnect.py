@@ -36,9 +36,9 @@ query ($filter: EventFilter, $after: String) {
 
 @dataclass
 class Subscriber:
-    """Follows one stream; leaves at random, and comes back with the last cursor that it has seen.
+    """Follows one stream; leaves at random 50 times, and comes back with the last cursor that it has seen.
 
-    Half the time it vanishes without a word, as a phone in a tunnel does.
+    Half of those times it vanishes without a word, as a phone in a tunnel does.
     """
 
     server: Server
@@ -68,7 +68,9 @@ class Subscriber:
                 await asyncio.sleep(RETRY_S)
 
     async def _read(self, socket: Socket, chance: random.Random) -> None:
-        for _ in range(chance.randint(0, EVENTS_BETWEEN_MAX)):
+        more = chance.randint(0, EVENTS_BETWEEN_MAX)
+        while more or self.left >= RECONNECTS:
+            more -= 1
             frame = await next_frame(socket)
             assert frame["type"] == "next", frame
             assert "errors" not in frame["payload"], frame

@@ -57,10 +57,10 @@ async def open_account(client: Client, email: str) -> Account:
 
 @dataclass
 class Load:
-    """Clients of one account at work, while it is entered. What was acknowledged stands here by its key; what was not is asked again.
+    """Clients of one account at work, while it is entered.
 
-    `refused` counts the answers that said that it could not be done now, by HTTP status and code; any answer that
-    a client could not understand so fails the load.
+    What was acknowledged stands here by its key; what was not is asked again. `refused` counts the answers that said
+    that it could not be done now, by HTTP status and code; any other answer fails the load.
     """
 
     client: Client

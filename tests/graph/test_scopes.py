@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +38,7 @@ from resolvers.context import Context
 from resolvers.scopes import NEEDS, Need
 from tests.support.people import ADDRESS, context_of, signed_up
 
+ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = build_schema()
 CORE = SCHEMA._schema
 ROOTS = [root for root in (CORE.query_type, CORE.mutation_type, CORE.subscription_type) if root]
@@ -156,6 +159,15 @@ def test_schema_when_a_command_is_open_to_anybody_then_its_description_speaks_of
     assert schema.mutation_type is not None
     assert (schema.mutation_type.fields["placeOrder"].description or "").endswith("An API key needs the scope TRADE.")
     assert describe_scopes(schema)["Mutation.placeOrder"] is ApiScope.TRADE
+
+
+def test_page_when_it_lists_the_scopes_then_each_mutation_stands_at_its_own() -> None:
+    text = (ROOT / "docs" / "authentication.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(READ|TRADE|ADMIN)` \| (.*) \|$", text.partition("## Roles")[0], re.MULTILINE)
+    shown = {operation: scope for scope, cell in listed for operation in re.findall(r"`(\w+)`", cell)}
+    declared = {operation.partition(".")[2]: scope for operation, scope in SCHEMA.needed.items() if "Mut" in operation}
+    assert shown == declared
+    assert [scope for scope, _ in listed] == [each.value for each in ApiScope]
 
 
 def test_operations_when_counted_then_no_command_is_left_over() -> None:

@@ -11,8 +11,9 @@ from fractions import Fraction
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
+from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from models.enums import OrderSide, OrderType, RiskLimitKind, TimeInForce
 from models.errors import FundsFault, Refused, RiskFault
@@ -22,50 +23,14 @@ from resolvers.orders.inputs import PlaceOrder
 from resolvers.orders.queries import preview_order
 from resolvers.portfolios.commands import create_portfolio, deposit_cash, withdraw_cash
 from resolvers.risk.commands import pause_trading, remove_risk_limit, resume_due, resume_trading, set_risk_limit
+from tests.stateful.actions import BAD, FIRST_BIDS, LOTS, LOTS_IN_STEP, TICKS, TICKS_IN_STEP, choose
 from tests.stateful.compare import check_money, check_orders, check_positions, check_shown, read_stored
 from tests.stateful.oracle import Account, Oracle, Price, Refusal, Ticket, Wish
-from tests.stateful.pit import UNTRADABLE, Pit
+from tests.stateful.pit import Pit
 from tests.support.market import row_counts
 
 T = TypeVar("T")
 D, F = Decimal, Fraction
-
-NOT_QUOTED = "TLT"
-# Of each: the tick, the lot, the lots in one step of a quantity, the ticks in one step of a price, the first bid.
-TICKS = {"AAPL": D("0.01"), "KO": D("0.01"), "BTC-USD": D("0.01"), NOT_QUOTED: D("0.01")}
-LOTS = {"AAPL": D(1), "KO": D(1), "BTC-USD": D("0.00001"), NOT_QUOTED: D(1)}
-LOTS_IN_STEP = {"AAPL": 1, "KO": 10, "BTC-USD": 703, NOT_QUOTED: 1}
-TICKS_IN_STEP = {"AAPL": 10, "KO": 1, "BTC-USD": 10_007, NOT_QUOTED: 1}
-FIRST_BIDS = {"AAPL": D("100.00"), "KO": D("70.01"), "BTC-USD": D("95000.00")}
-
-WHO = st.sampled_from(["ada", "bob"])
-QUOTED = st.sampled_from(list(FIRST_BIDS))
-SYMBOLS = st.sampled_from([*FIRST_BIDS, *FIRST_BIDS, NOT_QUOTED])
-SIDES = st.sampled_from(["BUY", "SELL"])
-TIFS = st.sampled_from(["GTC", "DAY", "IOC"])
-SIZES = st.integers(1, 400) | st.sampled_from(["half", "held", "held", "twice", "much"])
-OFFSETS = st.none() | st.integers(-40, 40)
-CENTS = st.integers(1, 5_000_000).map(lambda cents: D(cents) / 100)
-MOVES = st.tuples(QUOTED, st.integers(-40, 40) | st.sampled_from([-300, 300]), st.integers(1, 30), st.integers(0, 300))
-LIMITS = st.one_of(
-    st.tuples(st.just("MAX_OPEN_ORDERS"), st.integers(0, 6).map(D)),
-    st.tuples(st.just("MAX_ORDER_NOTIONAL"), CENTS),
-    st.tuples(st.just("MAX_POSITION_NOTIONAL"), CENTS),
-    st.tuples(st.just("MAX_CONCENTRATION"), st.integers(0, 100).map(lambda percent: D(percent) / 100)),
-)
-BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "nothing": ({"quantity": D(0)}, ["INVALID_INPUT"]),
-    "negative": ({"quantity": D(-1)}, ["INVALID_INPUT"]),
-    "a part of a lot": ({"quantity": D("1.5")}, ["INVALID_INPUT"]),
-    "too many places": ({"quantity": D("1.000000001")}, ["INVALID_INPUT"]),
-    "no limit": ({"limit_price": None}, ["INVALID_INPUT"]),
-    "a limit at the market": ({"type": OrderType.MARKET}, ["INVALID_INPUT"]),
-    "a part of a tick": ({"limit_price": D("99.995")}, ["INVALID_INPUT"]),
-    "a limit of nothing": ({"limit_price": D(0), "quantity": D(0)}, ["INVALID_INPUT", "INVALID_INPUT"]),
-    "a key of nothing": ({"client_order_id": ""}, ["INVALID_INPUT"]),
-    "no such symbol": ({"symbol": "NOPE"}, ["NOT_FOUND"]),
-    "not tradable": ({"symbol": UNTRADABLE}, ["INSTRUMENT_NOT_TRADABLE"]),
-}
 
 
 class BookMachine(RuleBasedStateMachine):
@@ -74,7 +39,7 @@ class BookMachine(RuleBasedStateMachine):
     pit: ClassVar[Pit]
     loop: ClassVar[asyncio.AbstractEventLoop]
     seen: ClassVar[Counter[str]]
-    """What has happened over all runs: steps, refusals by code, orders by state."""
+    """What has happened over all runs: steps, refusals by code and check, orders by state, cycles by side."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,27 +49,42 @@ class BookMachine(RuleBasedStateMachine):
         self.requests: dict[str, PlaceOrder] = {}
         self.transfers: dict[tuple[str, str], tuple[str, Decimal]] = {}
         self.quotes: dict[str, Quote] = {}
+        self._step(self._begin())
 
     @property
     def now(self) -> datetime:
         """The moment of this step."""
         return self.pit.clock.now()
 
-    @initialize(cash=st.sampled_from([D(0), D("25000.01"), D(1_000_000)]))
-    def begin(self, cash: Decimal) -> None:
-        """Two portfolios, one of them with cash to begin with, and first quotes."""
-        self._step(self._begin(cash))
-
-    async def _begin(self, cash: Decimal) -> None:
-        for name, amount in (("ada", cash), ("bob", D(50_000))):
+    async def _begin(self) -> None:
+        for name, amount in (("ada", D("25000.01")), ("bob", D(1_000_000))):
             self.pit.clock.advance(milliseconds=1)
             self.portfolios[name] = (await create_portfolio(self.pit.traders[name], name, None, amount)).value.id
             self.oracle.accounts[name] = Account()
             self.oracle.accounts[name].pay("DEPOSIT", F(amount))
         await self.pit.restart()
-        await self._tick([(symbol, 0, 2, 100) for symbol in FIRST_BIDS], previous=True)
+        await self._tick([(symbol, 0, 2, 50) for symbol in FIRST_BIDS], previous=True)
 
-    @rule(who=WHO, symbol=SYMBOLS, side=SIDES, tif=TIFS, size=SIZES, offset=OFFSETS, ask_first=st.booleans())
+    @rule(number=st.integers(0, 2**64 - 1))
+    def act(self, number: int) -> None:
+        """One of the actions below."""
+        name, given = choose(number)
+        note(f"{name}({given})")
+        getattr(self, name)(**given)
+
+    def trade(self, who: str, symbol: str, side: str, size: int, tif: str) -> None:
+        """At the market."""
+        self.place(who, symbol, side, tif, size, None, ask_first=False)
+
+    def rest(self, who: str, symbol: str, side: str, size: int, tif: str, offset: int) -> None:
+        """At a limit near the touch."""
+        self.place(who, symbol, side, tif, size, offset, ask_first=False)
+
+    def turn(self, who: str, symbol: str, size: str, tif: str) -> None:
+        """A position is made smaller, closed, or turned into its opposite."""
+        side = "BUY" if self.oracle.accounts[who].held(symbol) < 0 else "SELL"
+        self.place(who, symbol, side, tif, size, None, ask_first=True)
+
     def place(
         self, who: str, symbol: str, side: str, tif: str, size: int | str, offset: int | None, ask_first: bool
     ) -> None:
@@ -133,22 +113,22 @@ class BookMachine(RuleBasedStateMachine):
             self.oracle.place(account, key, wish, self.now)
             self.oracle.match(symbol, self.now)
 
-    @rule(who=WHO, how=st.sampled_from(list(BAD)))
-    def place_badly(self, who: str, how: str) -> None:
-        """An order that no check is asked about."""
+    def place_oddly(self, who: str, how: str, which: int) -> None:
+        """An order that no check is asked about: a bad one, or one whose key was used."""
+        if how not in BAD:
+            self._step(self._place_again(who, which, change=how == "changed"))
+            return
         changes, codes = BAD[how]
         request = PlaceOrder(
             self.portfolios[who], "AAPL", OrderSide.BUY, OrderType.LIMIT, D(1), D(100), TimeInForce.GTC, "bad"
         )
         self._step(self._expect(Refusal(codes), place_order(self.pit.traders[who], replace(request, **changes))))
 
-    @rule(who=WHO, which=st.integers(0, 99), change=st.booleans())
-    def place_again(self, who: str, which: int, change: bool) -> None:
-        """A key that was used: the same order as it is now, or a conflict."""
-        if ticket := self._some_ticket(who, which):
-            self._step(self._place_again(who, ticket, change=change))
-
-    async def _place_again(self, who: str, ticket: Ticket, *, change: bool) -> None:
+    async def _place_again(self, who: str, which: int, *, change: bool) -> None:
+        """The same order as it is now, or a conflict."""
+        ticket = self._some_ticket(who, which)
+        if ticket is None:
+            return
         request = self.requests[ticket.key]
         if change:
             request = replace(request, quantity=request.quantity + LOTS[request.symbol])
@@ -159,18 +139,17 @@ class BookMachine(RuleBasedStateMachine):
         if done is not None:
             assert (done.value.id, done.value.version) == (self.ids[ticket.key], ticket.version)
 
-    @rule(who=WHO, which=st.integers(0, 99), by=WHO, reason=st.none() | st.just("Not today"))
-    def cancel(self, who: str, which: int, by: str, reason: str | None) -> None:
-        """An order, that works or has ended; someone else's is not there."""
-        if ticket := self._some_ticket(who, which):
-            self._step(self._cancel(ticket, by, reason, foreign=by != who))
+    def cancel(self, who: str, which: int, working: bool, by: str, reason: str | None) -> None:
+        """An order, one that works or any; someone else's is not there."""
+        self._step(self._cancel(self._some_ticket(who, which, working=working), by, reason, foreign=by != who))
 
-    async def _cancel(self, ticket: Ticket, by: str, reason: str | None, *, foreign: bool) -> None:
+    async def _cancel(self, ticket: Ticket | None, by: str, reason: str | None, *, foreign: bool) -> None:
+        if ticket is None:
+            return
         refusal = Refusal(["NOT_FOUND"]) if foreign else None if ticket.working else Refusal(["ORDER_NOT_OPEN"])
         if await self._expect(refusal, cancel_order(self.pit.traders[by], self.ids[ticket.key], reason)):
             ticket.end("CANCELLED", self.now, reason or "Cancelled by the caller")
 
-    @rule(moves=st.lists(MOVES, min_size=1, max_size=3, unique_by=lambda move: move[0]), previous=st.booleans())
     def tick(self, moves: list[tuple[str, int, int, int]], previous: bool) -> None:
         """Prices move."""
         self._step(self._tick(moves, previous=previous))
@@ -182,12 +161,6 @@ class BookMachine(RuleBasedStateMachine):
             self.quotes[quote.symbol] = quote
             self.oracle.tick(quote.symbol, _price(quote), self.now)
 
-    @rule(
-        who=WHO,
-        amount=CENTS | st.just("all") | st.just("more"),
-        key=st.none() | st.sampled_from("ab"),
-        out=st.booleans(),
-    )
     def transfer(self, who: str, amount: Decimal | str, key: str | None, out: bool) -> None:
         """Cash in or out, with a key or without; all that there is to spare, or a little more."""
         if isinstance(amount, str):
@@ -214,36 +187,35 @@ class BookMachine(RuleBasedStateMachine):
             if key:
                 self.transfers[who, key] = (kind, amount)
 
-    @rule(wait=st.integers(1, 12) | st.just("midnight") | st.just("a day"))
-    def pass_time(self, wait: int | str) -> None:
+    def tick_all(self, moves: list[tuple[str, int, int, int]], previous: bool) -> None:
+        """Every price moves a little."""
+        self.tick(moves, previous)
+
+    def pass_time(self, wait: int | str, quoted: bool) -> None:
         """Time passes, and what falls due is done: to the very start of the next day, or a day and more."""
         tomorrow = (self.now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         pause = timedelta(hours=25) if wait == "a day" else tomorrow - self.now
         self.pit.clock.advance(seconds=(timedelta(seconds=wait) if isinstance(wait, int) else pause).total_seconds())
-        self._step(self._pass_time(), milliseconds=0)
+        self._step(self._pass_time(quoted=quoted), milliseconds=0)
 
-    async def _pass_time(self) -> None:
+    async def _pass_time(self, *, quoted: bool) -> None:
         due = [t for each in self.oracle.accounts.values() for t in each.tickets if t.working]
         expired = await expire_due(self.pit.services)
         await resume_due(self.pit.services)
         self.oracle.pass_time(self.now)
         assert expired == sum(not ticket.working for ticket in due)
+        if quoted:
+            await self._tick([(symbol, 0, 2, 50) for symbol in FIRST_BIDS], previous=True)
 
-    @rule(who=WHO | st.just("everybody"), reduce_only=st.booleans(), resume_s=st.none() | st.integers(1, 10))
-    def pause(self, who: str, reduce_only: bool, resume_s: int | None) -> None:
-        """Trading is held, in one portfolio or everybody's, for a while or for good."""
+    def hold(self, who: str, state: str, resume_s: int | None) -> None:
+        """Trading is held, in one portfolio or everybody's, for a while or for good, or goes on."""
         until = None if resume_s is None else self.now + timedelta(seconds=resume_s)
-        self._step(self._pause(who, until, reduce_only=reduce_only))
+        self._step(self._resume(who) if state == "ACTIVE" else self._pause(who, until, reduce_only=state != "PAUSED"))
 
     async def _pause(self, who: str, until: datetime | None, *, reduce_only: bool) -> None:
         ctx = self.pit.traders.get(who, self.pit.admin)
         await pause_trading(ctx, self.portfolios.get(who), "Because", until, reduce_only=reduce_only)
         self._set_state(who, "REDUCE_ONLY" if reduce_only else "PAUSED", until)
-
-    @rule(who=WHO | st.just("everybody"))
-    def resume(self, who: str) -> None:
-        """Trading goes on."""
-        self._step(self._resume(who))
 
     async def _resume(self, who: str) -> None:
         await resume_trading(self.pit.traders.get(who, self.pit.admin), self.portfolios.get(who))
@@ -255,27 +227,22 @@ class BookMachine(RuleBasedStateMachine):
         else:
             self.oracle.accounts[who].state, self.oracle.accounts[who].resume_after = state, until
 
-    @rule(who=WHO, limit=LIMITS)
-    def set_limit(self, who: str, limit: tuple[str, Decimal]) -> None:
-        """A limit is set, or changed."""
-        self._step(self._set_limit(who, *limit))
+    def limit(self, who: str, kind: str, threshold: Decimal | None) -> None:
+        """A limit is set, changed, or (no threshold) taken away, if it is there."""
+        change = self._remove_limit(who, kind) if threshold is None else self._set_limit(who, kind, threshold)
+        self._step(change)
 
     async def _set_limit(self, who: str, kind: str, threshold: Decimal) -> None:
         await set_risk_limit(self.pit.traders[who], self.portfolios[who], RiskLimitKind(kind), threshold)
         self.oracle.accounts[who].limits[kind] = F(threshold)
 
-    @rule(who=WHO, kind=st.sampled_from(list(RiskLimitKind)))
-    def remove_limit(self, who: str, kind: RiskLimitKind) -> None:
-        """A limit is taken away, if it is there."""
-        self._step(self._remove_limit(who, kind))
-
-    async def _remove_limit(self, who: str, kind: RiskLimitKind) -> None:
+    async def _remove_limit(self, who: str, kind: str) -> None:
         limits = self.oracle.accounts[who].limits
-        refusal = None if kind.value in limits else Refusal(["NOT_FOUND"])
-        await self._expect(refusal, remove_risk_limit(self.pit.traders[who], self.portfolios[who], kind))
-        limits.pop(kind.value, None)
+        refusal = None if kind in limits else Refusal(["NOT_FOUND"])
+        command = remove_risk_limit(self.pit.traders[who], self.portfolios[who], RiskLimitKind(kind))
+        await self._expect(refusal, command)
+        limits.pop(kind, None)
 
-    @rule()
     def restart_broker(self) -> None:
         """A new broker begins with what works, and with the whole size at the touch."""
         self._step(self._restart_broker())
@@ -323,23 +290,24 @@ class BookMachine(RuleBasedStateMachine):
         before = await row_counts(self.pit.services)
         try:
             done = await action
-        except Refused as refused:
-            faults = refused.faults
-            assert refusal is not None, f"refused: {refused}"
-            assert sorted(fault.code.value for fault in faults) == refusal.codes
-            funds = [(F(each.required), F(each.available)) for each in faults if isinstance(each, FundsFault)]
-            assert funds == ([] if refusal.funds is None else [refusal.funds])
-            for fault in faults:
-                if isinstance(fault, RiskFault):
-                    assert {check.kind.value for check in fault.checks if not check.passed} == refusal.failed
-            assert await row_counts(self.pit.services) == before
-            self.seen.update([*refusal.codes, *refusal.failed])
-            return None
-        assert refusal is None, f"accepted: {done}"
-        return done
+        except Refused as error:
+            refused = error
+        else:
+            assert refusal is None, f"accepted: {done}"
+            return done
+        assert refusal is not None, f"refused: {refused}"
+        assert sorted(fault.code.value for fault in refused.faults) == refusal.codes
+        funds = [(F(each.required), F(each.available)) for each in refused.faults if isinstance(each, FundsFault)]
+        assert funds == ([] if refusal.funds is None else [refusal.funds])
+        for fault in refused.faults:
+            if isinstance(fault, RiskFault):
+                assert {check.kind.value for check in fault.checks if not check.passed} == refusal.failed
+        assert await row_counts(self.pit.services) == before
+        self.seen.update([*refusal.codes, *refusal.failed])
+        return None
 
-    def _some_ticket(self, who: str, which: int) -> Ticket | None:
-        tickets = self.oracle.accounts[who].tickets
+    def _some_ticket(self, who: str, which: int, *, working: bool = False) -> Ticket | None:
+        tickets = [each for each in self.oracle.accounts[who].tickets if each.working or not working]
         return tickets[which % len(tickets)] if tickets else None
 
     def _price_near(self, symbol: str, offset: int) -> Decimal:

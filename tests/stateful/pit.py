@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from infrastructure import log
 from infrastructure.broker import PaperBroker
@@ -39,9 +40,9 @@ class HandRelay(Relay):
         while True:
             async with self._database.read() as connection:
                 events = await log.read_after(connection, after, chosen, 500)
-            for event in events:
-                after = event.seq
-                yield event
+            for each in events:
+                after = each.seq
+                yield each
             if not events:
                 self._idle.set()
                 await self._go.wait()
@@ -84,6 +85,7 @@ class Pit:
     async def open(cls, services: Services, clock: ManualClock) -> "Pit":
         """With the catalogue, one of its instruments not tradable, and no quotes."""
         await services.relay.stop()
+        _hurry(services.database)
         relay = HandRelay(services.database)
         services = replace(services, relay=relay)
         await seed_catalogue(services)
@@ -128,6 +130,17 @@ class Pit:
         if self.following is not None:
             self.following.cancel()
             await asyncio.wait({self.following})
+
+
+def _hurry(database: Database) -> None:
+    """SQLite need not wait for the disk here: nothing crashes."""
+    if database.dialect == "sqlite":
+
+        @event.listens_for(database.writer.sync_engine, "checkout")
+        def without_waiting(connection: Any, _record: Any, _proxy: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA synchronous=OFF")
+            cursor.close()
 
 
 def _broker(services: Services) -> PaperBroker:

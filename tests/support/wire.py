@@ -90,9 +90,9 @@ class Socket:
         """Any frame."""
         await self.connection.send(orjson.dumps(frame).decode())
 
-    async def init(self, token: str | None = None) -> None:
-        """Say who it is, and wait until that is acknowledged."""
-        payload = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async def init(self, token: str | None = None, **payload: str) -> None:
+        """Say who it is, with an access token or in words of one's own, and wait until that is acknowledged."""
+        payload |= {} if token is None else {"Authorization": f"Bearer {token}"}
         await self.send({"type": "connection_init", "payload": payload})
         async with asyncio.timeout(WAIT_S_MAX):
             acknowledged = orjson.loads(await self.connection.recv())
