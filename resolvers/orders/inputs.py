@@ -92,9 +92,7 @@ def _price_faults(request: PlaceOrder) -> list[Fault]:
             faults.extend(amount_faults(value, field))
     if request.type is OrderType.TRAILING_STOP:
         if (request.trail_amount is None) == (request.trail_percent is None):
-            faults.append(
-                invalid(f"`trailAmount` or `trailPercent`: {kind} has one of them.", "trailAmount")
-            )
+            faults.append(invalid(f"`trailAmount` or `trailPercent`: {kind} has one of them.", "trailAmount"))
         if request.trail_percent is not None and request.trail_percent >= PERCENT_MAX:
             message = f"`trailPercent` is {text(request.trail_percent)}: it has to be less than {PERCENT_MAX}."
             faults.append(invalid(message, "trailPercent"))
