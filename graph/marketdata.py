@@ -19,18 +19,47 @@ from graph.base import (
     following,
     identified,
     later,
+    list_of,
     page_args,
     resolved,
     stands_for,
 )
 from graph.belonging import instrument_of
-from models.enums import AssetClass
+from models.candles import Candle as DomainCandle
+from models.enums import AssetClass, CandleInterval
 from resolvers.marketdata import queries, streams
 from resolvers.paging import Page
 
 
 def _quote(parent: strawberry.Parent[domain.Instrument], info: Info) -> Awaitable[domain.Quote | None]:
     return queries.latest_quote(info.context, parent.symbol)
+
+
+Interval = Annotated[CandleInterval, strawberry.argument(description="How long a candle lasts.")]
+From = Annotated[
+    datetime | None,
+    strawberry.argument(
+        name="from", description="Only those that begin at this moment or later; if not given, the last ones."
+    ),
+]
+To = Annotated[
+    datetime | None, strawberry.argument(description="Only those that begin before this moment; if not given, now.")
+]
+FirstCandles = Annotated[
+    int | None,
+    strawberry.argument(description="How many at most; if not given, all since `from`, or 100 without it."),
+]
+
+
+def _candles(
+    parent: strawberry.Parent[domain.Instrument],
+    info: Info,
+    interval: Interval,
+    since: From = None,
+    to: To = None,
+    first: FirstCandles = None,
+) -> Awaitable[list[DomainCandle]]:
+    return queries.candles(info.context, parent.symbol, queries.CandleChoice(interval, since, to, first))
 
 
 @strawberry.type(description="What can be traded. Prices are multiples of `tickSize`, quantities of `lotSize`.")
@@ -50,6 +79,9 @@ class Instrument(Node):
     tradable: bool = strawberry.field(description="Whether orders for it are accepted.")
     quote: domain.Quote | None = resolved(
         _quote, "Its latest quote; null if there never was one.", later("marketdata", "Quote") | None
+    )
+    candles: list[DomainCandle] = resolved(
+        _candles, "What its price did, by time; the last one may still go on.", list_of(later("marketdata", "Candle"))
     )
 
 
@@ -84,6 +116,22 @@ class Quote:
     as_of: datetime = strawberry.field(description="When it held.")
     age_ms: int = resolved(_age_ms, "How old it is, in milliseconds.")
     stale: bool = resolved(_stale, "True when it is older than the feed promises; what is priced from it is stale too.")
+
+
+@strawberry.type(
+    description="What a price did in a span of time: in UTC, from `openedAt` on, as long as was asked for."
+)
+class Candle:
+    """Shows `models.candles.Candle`."""
+
+    is_type_of = stands_for(DomainCandle)
+
+    opened_at: datetime = strawberry.field(description="When its span begins.")
+    open: Decimal = strawberry.field(description="The first price.")
+    high: Decimal = strawberry.field(description="The highest price.")
+    low: Decimal = strawberry.field(description="The lowest price.")
+    close: Decimal = strawberry.field(description="The last price, so far if it still goes on.")
+    volume: Decimal = strawberry.field(description="How much was traded.")
 
 
 @strawberry.type(description="A page of instruments.")

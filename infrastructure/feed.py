@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from infrastructure.background import Background
-from infrastructure.database import Database, DatabaseUnavailable, OutcomeUnknown
+from infrastructure.database import Database, DatabaseUnavailable, OutcomeUnknown, Transaction
 from infrastructure.leases import Lease
 from infrastructure.rows import columns, table, values
 from infrastructure.services import Services
@@ -67,7 +67,7 @@ class SimulatedFeed:
         return [Quote(**values(quote_at(self._seed, listing, now))) for listing in self._listings]
 
     def candles(self, symbol: str, interval: CandleInterval, since: datetime, until: datetime) -> list[Candle]:
-        """Of the path that the quotes are on, looked at twice in a minute or a day; a year takes a tenth of a second."""
+        """Of the path that the quotes are on, seen twice in each minute or day; a year takes a tenth of a second."""
         listing = self._by_symbol.get(symbol)
         looked_at = CandleInterval.ONE_DAY if interval is CandleInterval.ONE_DAY else CandleInterval.ONE_MINUTE
         length, begin, end = LENGTHS[looked_at], ceiling(interval, since), ceiling(interval, until)
@@ -178,12 +178,18 @@ async def stored_quotes(database: Database) -> list[Quote]:
 
 
 async def store_quotes(database: Database, quotes: Sequence[Quote]) -> list[Quote]:
-    """Write the quotes that are newer than the table's in one statement, and answer with those: time never goes back.
-
-    Raises what `Database.write` raises, and `sqlalchemy.exc.IntegrityError` for a symbol outside the catalogue.
-    """
+    """`put_quotes` in a transaction of its own; raises what `Database.write` raises."""
     if not quotes:
         return []
+    async with database.write() as transaction:
+        return await put_quotes(transaction, quotes)
+
+
+async def put_quotes(transaction: Transaction, quotes: Sequence[Quote]) -> list[Quote]:
+    """Write the quotes that are newer than the table's in one statement, and answer with those: time never goes back.
+
+    Raises what `Transaction.execute` raises: `sqlalchemy.exc.IntegrityError` for a symbol outside the catalogue.
+    """
     row = insert(QUOTES)
     newer = row.on_conflict_do_update(
         index_elements=[QUOTES.c.symbol],
@@ -192,6 +198,5 @@ async def store_quotes(database: Database, quotes: Sequence[Quote]) -> list[Quot
     ).returning(QUOTES.c.symbol)
     # In one order, so that two writers wait for each other's rows and never in a circle.
     ordered = [values(quote) for quote in sorted(quotes, key=lambda quote: quote.symbol)]
-    async with database.write() as transaction:
-        written = set((await transaction.execute(newer, ordered)).scalars())
+    written = set((await transaction.execute(newer, ordered)).scalars())
     return [quote for quote in quotes if quote.symbol in written]

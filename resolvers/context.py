@@ -68,7 +68,7 @@ class Context:
     def signed_in(self, scope: ApiScope = ApiScope.READ) -> Viewer:
         """The caller; raises `Unauthenticated` for an anonymous one, `Refused` FORBIDDEN for one without the scope."""
         if self.viewer is None:
-            raise Unauthenticated("Sign in first: send an access token as `Authorization: Bearer …`.")
+            raise Unauthenticated("Sign in first: send an access token or an API key as `Authorization: Bearer …`.")
         if scope not in self.viewer.scopes:
             raise Refused(Fault(ErrorCode.FORBIDDEN, f"This needs the scope {scope}."))
         return self.viewer

@@ -7,9 +7,12 @@ from functools import partial
 
 from infrastructure.background import Background
 from infrastructure.broker import Desk, PaperBroker
-from infrastructure.feed import FeedRunner, SimulatedFeed
+from infrastructure.candles import CandleKeeper
+from infrastructure.feed import Feed, FeedRunner, SimulatedFeed
+from infrastructure.replay import ReplayFeed
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE
+from resolvers.marketdata.imports import replayed_quotes
 from resolvers.marketdata.queries import instruments_in
 from resolvers.orders.commands import drop_order, execute_order, expire_due, move_stops, trigger_order
 from resolvers.orders.queries import every_working_order
@@ -19,29 +22,37 @@ CHORES_S = 1.0
 
 
 class TradingFloor:
-    """The simulated market, the paper broker on it, and what falls due: expiries and scheduled resumptions.
+    """The market (simulated or replayed), the paper broker on it, and what falls due: expiries and resumptions.
 
     Every process has one; the one that holds the feed's lease works, the others stand by.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self.feed = FeedRunner(services, SimulatedFeed(services.settings.market_seed, CATALOGUE))
+        settings = services.settings
+        self._replay = None if settings.replay is None else ReplayFeed(settings.replay_speed)
+        feed: Feed = self._replay or SimulatedFeed(settings.market_seed, CATALOGUE)
+        self.feed = FeedRunner(services, feed)
+        self.candles = CandleKeeper(services, feed, lambda: self.feed.holding)
         self.broker = PaperBroker(
             services.relay, services.quotes, desk(services), lambda: self.feed.holding, services.clock.now
         )
-        self.feed.listeners.append(self.broker.on_quotes)
+        self.feed.listeners += [self.broker.on_quotes, self.candles.on_quotes]
         self._chores = Background("chores", self._keep_house)
 
     async def start(self) -> None:
-        """Open: there are quotes when it returns."""
+        """Open: there are quotes when it returns. Raises `ImportRefused` for a replay that can't be played."""
+        if self._replay is not None and self._services.settings.replay is not None:
+            self._replay.play(await replayed_quotes(self._services, self._services.settings.replay))
         await self.feed.start()
         await self.broker.start()
+        await self.candles.start()
         self._chores.start()
 
     async def stop(self) -> None:
         """Close; working orders stay as they are."""
         await self._chores.stop()
+        await self.candles.stop()
         await self.broker.stop()
         await self.feed.stop()
 

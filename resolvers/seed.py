@@ -8,7 +8,8 @@ from sqlalchemy import select
 from infrastructure.rows import table
 from infrastructure.services import Services
 from models.accounts import UserRow
-from models.enums import OrderSide, OrderType, TimeInForce
+from models.enums import ErrorCode, OrderSide, OrderType, TimeInForce
+from models.errors import Refused
 from models.people import Registration
 from resolvers.accounts.commands import register
 from resolvers.accounts.queries import authenticate
@@ -45,9 +46,14 @@ async def seed_demo(services: Services) -> bool:
     async with services.database.read() as connection:
         if (await connection.execute(select(users.c.id).where(users.c.email == EMAIL))).first():
             return False
-    signed_in = await register(
-        Context(services, None, ADDRESS, services.relay.position), Registration(EMAIL, PASSWORD, "Demo", "Trader")
-    )
+    try:
+        signed_in = await register(
+            Context(services, None, ADDRESS, services.relay.position), Registration(EMAIL, PASSWORD, "Demo", "Trader")
+        )
+    except Refused as refused:
+        if [fault.code for fault in refused.faults] != [ErrorCode.CONFLICT]:
+            raise
+        return False  # another process was quicker
     viewer = await authenticate(services, signed_in.access_token)
     ctx = Context(services, viewer, ADDRESS, services.relay.position)
     portfolio = (await create_portfolio(ctx, "Demo portfolio", None, CASH)).value

@@ -1,13 +1,30 @@
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.rows import columns, table
+from models.candles import Candle, CandleRow
+from models.enums import CandleInterval
 from models.marketdata import Instrument, InstrumentRow, Quote
 from resolvers.context import Context
 
-INSTRUMENTS = table(InstrumentRow)
+INSTRUMENTS, CANDLES = table(InstrumentRow), table(CandleRow)
+
+
+@dataclass(frozen=True, slots=True)
+class CandleKey:
+    """Candles of one symbol, opened before `until` if it is given: the `first` from `since` on, or without it the last."""
+
+    symbol: str
+    interval: CandleInterval
+    since: datetime | None
+    until: datetime | None
+    first: int
 
 
 async def instruments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Instrument | None]:
@@ -20,6 +37,36 @@ async def instruments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[In
 async def quotes_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Quote | None]:
     """The latest quotes, from this process's memory. For showing only: an order is priced by `queries.quotes_in`."""
     return [ctx.services.quotes.get(symbol) for symbol in symbols]
+
+
+async def candles_by_key(ctx: Context, keys: Sequence[CandleKey]) -> list[list[Candle]]:
+    """The candles of each key, by time: one statement for all symbols that are asked for alike."""
+    alike: dict[CandleKey, list[CandleKey]] = defaultdict(list)
+    for key in keys:
+        alike[replace(key, symbol="")].append(key)
+    found: dict[CandleKey, list[Candle]] = {key: [] for key in keys}
+    async with ctx.services.database.read() as connection:
+        for chosen, asked in alike.items():
+            by_symbol = {key.symbol: key for key in asked if askable([key.symbol])}
+            if not by_symbol:
+                continue
+            # A part for each symbol: each is a range of the key and ends at its limit, however many there are.
+            parts = [select(_candles(key).subquery()) for key in by_symbol.values()]
+            for row in await connection.execute(union_all(*parts)):
+                found[by_symbol[row[0]]].append(Candle(*row))
+    return [sorted(found[key], key=lambda candle: candle.opened_at) for key in keys]
+
+
+def _candles(key: CandleKey) -> Select[Any]:
+    at = CANDLES.c.opened_at
+    statement = select(*columns(CandleRow, Candle)).where(
+        CANDLES.c.symbol == key.symbol, CANDLES.c.interval == key.interval
+    )
+    if key.until is not None:
+        statement = statement.where(at < key.until)
+    if key.since is None:
+        return statement.order_by(at.desc()).limit(key.first)
+    return statement.where(at >= key.since).order_by(at).limit(key.first)
 
 
 async def read_instruments(connection: AsyncConnection, symbols: Iterable[str]) -> dict[str, Instrument]:

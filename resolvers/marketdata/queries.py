@@ -1,19 +1,30 @@
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, false, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.rows import columns, table
-from models.enums import AssetClass
+from models.candles import LENGTHS, Candle
+from models.enums import AssetClass, CandleInterval
 from models.errors import BadRequest
 from models.marketdata import Instrument, InstrumentRow, Quote, QuoteRow
 from resolvers.context import LOAD_MAX, Context
-from resolvers.marketdata.loaders import askable, instruments_by_symbol, quotes_by_symbol, read_instruments
+from resolvers.marketdata.loaders import (
+    CandleKey,
+    askable,
+    candles_by_key,
+    instruments_by_symbol,
+    quotes_by_symbol,
+    read_instruments,
+)
 from resolvers.paging import Listing, Page, PageArgs
 
 INSTRUMENTS, QUOTES = table(InstrumentRow), table(QuoteRow)
 SEARCH_LENGTH_MAX = 100
+CANDLES_SHOWN = 100
+"""How many candles come when nobody says from when or how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,44 @@ async def instruments(ctx: Context, args: PageArgs, chosen: InstrumentChoice = I
 def latest_quote(ctx: Context, symbol: str) -> Awaitable[Quote | None]:
     """The latest quote that this process has seen. For showing only: an order is priced by `quotes_in`."""
     return ctx.load(quotes_by_symbol, symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class CandleChoice:
+    """Which candles of an instrument: opened from `since` on and before `until`, and how many at most."""
+
+    interval: CandleInterval
+    since: datetime | None = None
+    until: datetime | None = None
+    first: int | None = None
+
+
+async def candles(ctx: Context, symbol: str, chosen: CandleChoice) -> list[Candle]:
+    """An instrument's candles by time, for anybody: the first ones from `since` on; without it the last ones.
+
+    `until` is now if it is not given, and `first` all of the window, or 100 without a `since`. The candle that goes on
+    is one of them. Raises `BadRequest` for a window that is none or holds more than the setting allows.
+    """
+    until, most = chosen.until or ctx.now, ctx.services.settings.candles_max
+    first = chosen.first
+    if first is not None and not 0 <= first <= most:
+        raise BadRequest(f"`first` is {first}: it has to be between 0 and {most}.", "first")
+    if chosen.since is not None and chosen.since >= until:
+        raise BadRequest("`from` has to be earlier than `to`, which is now if it is not given.", "from")
+    if first is None and chosen.since is None:
+        first = min(CANDLES_SHOWN, most)
+    elif first is None and chosen.since is not None:
+        held = -((chosen.since - until) // LENGTHS[chosen.interval])
+        if held > most:
+            raise BadRequest(
+                f"There may be {held} candles of {chosen.interval} from `from` to `to`: ask for {most} at most, "
+                "with `first` or in a shorter time.",
+                "from",
+            )
+        first = most
+    # Not this moment in it, which is another for each instrument of a page: they are asked for together.
+    key = CandleKey(symbol, chosen.interval, chosen.since, chosen.until, first or 0)
+    return await ctx.load(candles_by_key, key) if first else []
 
 
 async def quotes_in(connection: AsyncConnection, symbols: Iterable[str]) -> dict[str, Quote]:

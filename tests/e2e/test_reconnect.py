@@ -93,7 +93,7 @@ class Subscriber:
 
 async def next_frame(socket: Socket) -> Any:
     """The stream's next frame; raises `ConnectionClosed` when the server has gone."""
-    following = asyncio.ensure_future(socket.next("stream"))
+    following = asyncio.ensure_future(socket._frames["stream"].get())  # however long it takes
     closed = asyncio.ensure_future(socket.connection.wait_closed())
     try:
         await asyncio.wait([following, closed], return_when=asyncio.FIRST_COMPLETED)

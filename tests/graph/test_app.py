@@ -146,7 +146,7 @@ async def test_app_when_it_starts_and_stops_then_its_process_has_quoted_and_clos
         data = await client.data('{ instrument(symbol: "AAPL") { quote { stale bid } } }')
         assert data["instrument"]["quote"]["stale"] is False
     running = {task.get_name() for task in asyncio.all_tasks()} - {asyncio.current_task().get_name()}  # type: ignore[union-attr]  # reason: a test is a task
-    assert running & {"relay", "feed", "quotes table", "paper broker", "chores"} == set()
+    assert running & {"relay", "key uses", "feed", "quotes table", "paper broker", "chores"} == set()
 
 
 async def test_app_when_the_database_is_new_and_embedded_then_it_migrates_and_seeds_it_once(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from uuid import UUID
@@ -11,15 +11,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from infrastructure import log
-from infrastructure.broker import NO_MATCH, Desk, PaperBroker
+from infrastructure.broker import NOT_WAITING, Desk, PaperBroker
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from models.enums import AggregateType, EventType, OrderStatus, TimeInForce
 from models.events import EventFilter
 from models.facts import OrderAsOf, fill_of, order_of
 from models.orders import Order
-from resolvers.orders.commands import cancel_order, drop_order, execute_order
-from resolvers.orders.queries import every_working_order
+from resolvers.floor import desk
+from resolvers.orders.commands import cancel_order, execute_order
 from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader
@@ -28,19 +28,25 @@ ENDED = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED})
 
 
 @dataclasses.dataclass
+class Lead:
+    """Whether this process leads: what the broker asks before it matches."""
+
+    held: bool = True
+    was_asked: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    def __call__(self) -> bool:
+        self.was_asked.set()
+        return self.held
+
+
+@dataclasses.dataclass
 class Floor:
     """A market, a trader, and the broker between them."""
 
     market: Market
     trader: Trader
+    lead: Lead
     broker: PaperBroker
-    leads: bool = True
-    was_asked: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-
-    def asked(self) -> bool:
-        """What the broker asks before it matches."""
-        self.was_asked.set()
-        return self.leads
 
     async def quote(self, bid: str, ask: str, size: str = "1000", symbol: str = "AAPL") -> None:
         """The market moves, and the broker is told."""
@@ -85,26 +91,18 @@ async def became(services: Services, order: Order, states: frozenset[OrderStatus
     raise AssertionError("the relay stopped")
 
 
-def desk_of(services: Services, execute: Callable[..., object] | None = None) -> Desk:
+def desk_of(services: Services, execute: Callable[..., Awaitable[Order | None]] | None = None) -> Desk:
     """The use cases, or another way to execute."""
-
-    async def working() -> list[Order]:
-        return await every_working_order(services)
-
-    async def book(order_id: UUID, version: int, quantity: Decimal, price: Decimal) -> Order | None:
-        return await execute_order(services, order_id, version, quantity, price)
-
-    return Desk(working, execute or book, lambda order_id, reason: drop_order(services, order_id, reason))  # type: ignore[arg-type]  # reason: a test's own
+    return desk(services) if execute is None else dataclasses.replace(desk(services), execute=execute)
 
 
 @asynccontextmanager
 async def trading(services: Services, desk: Desk | None = None) -> AsyncIterator[Floor]:
     """The broker at work on this desk."""
     market, trader = await Market.open(services), await Trader.with_cash(services, "1000000")
-    broker = PaperBroker(
-        services.relay, services.quotes, desk or desk_of(services), lambda: floor.asked(), services.clock.now
-    )
-    floor = Floor(market, trader, broker)
+    lead = Lead()
+    broker = PaperBroker(services.relay, services.quotes, desk or desk_of(services), lead, services.clock.now)
+    floor = Floor(market, trader, lead, broker)
     await broker.start()
     try:
         yield floor
@@ -203,7 +201,7 @@ async def test_broker_when_an_ioc_order_finds_too_little_then_its_rest_is_cancel
             ("CANCELLED", D(0)),
         ]
         for order in (nothing, away, unquoted):
-            assert (await became(services, order, ENDED)).cancel_reason == NO_MATCH
+            assert (await became(services, order, ENDED)).cancel_reason == NOT_WAITING[TimeInForce.IOC]
     assert (await floor.trader.portfolio()).reserved_cash == D(0)
 
 
@@ -225,13 +223,13 @@ async def test_broker_when_another_process_leads_then_it_stands_by_and_takes_ove
 ) -> None:
     async with trading(services) as floor:
         await floor.quote("199.90", "200.00")
-        floor.leads = False
-        floor.was_asked.clear()
+        floor.lead.held = False
+        floor.lead.was_asked.clear()
         order = (await floor.trader.place("BUY", "1", limit="200")).value
-        await floor.was_asked.wait()
+        await floor.lead.was_asked.wait()
         await floor.quote("199.80", "199.90")
         assert await floor.now(order) == ("OPEN", D(0))
-        floor.leads = True
+        floor.lead.held = True
         await floor.quote("199.70", "199.80")
         assert await floor.now(order) == ("FILLED", D(1))
 

@@ -69,6 +69,7 @@ async def test_authorization_when_the_session_is_unknown_or_another_users_then_i
 ) -> None:
     mine, other = await signed_up(services), await signed_up(services, "bob@example.com")
     session_id = (await authenticate(services, mine.access_token)).session_id
+    assert session_id is not None
     for user_id, session in ((mine.user.id, uuid4()), (other.user.id, session_id), (uuid4(), session_id)):
         token, _ = services.tokens.issue(user_id, session, services.clock.now())
         assert await reason(services, f"Bearer {token}") == "REVOKED"

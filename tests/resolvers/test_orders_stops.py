@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ class Floor:
         await self.broker.load()
         await self.broker.on_quotes([quote])
 
-    async def place(self, side: str, kind: OrderType, quantity: str = "10", **more: object) -> Order:
+    async def place(self, side: str, kind: OrderType, quantity: str = "10", **more: Any) -> Order:
         prices = {key: D(value) if type(value) is str else value for key, value in more.items()}
         request = PlaceOrder(
             portfolio_id=self.trader.portfolio_id,
@@ -49,7 +50,7 @@ class Floor:
             side=OrderSide(side),
             type=kind,
             quantity=D(quantity),
-            **{"time_in_force": TimeInForce.GTC, **prices},  # type: ignore[arg-type]  # reason: the test names the fields
+            **{"time_in_force": TimeInForce.GTC, **prices},
         )
         return (await place_order(self.trader.ctx, request)).value
 
@@ -185,7 +186,7 @@ async def test_good_till_date_when_its_end_comes_then_it_expires_also_while_it_w
     ],
 )
 async def test_place_order_when_its_prices_do_not_fit_its_type_then_each_field_is_named(
-    services: Services, kind: OrderType, given: dict[str, object], fields: list[str]
+    services: Services, kind: OrderType, given: dict[str, Any], fields: list[str]
 ) -> None:
     floor = await Floor.open(services)
     with pytest.raises(Refused) as refused:

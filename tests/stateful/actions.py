@@ -1,4 +1,4 @@
-"""What can be done to the book, each action a function of one number, so that Hypothesis can leave steps out and repeat them.
+"""What can be done to the book, each action a function of one number, so that Hypothesis can leave some out.
 
 Weights are ours: left to itself Hypothesis prefers small and simple things, and then hardly anything is traded.
 """
@@ -105,7 +105,7 @@ def _tick(chance: random.Random) -> dict[str, Any]:
             symbol,
             chance.choice((*[chance.randint(-40, 40)] * 6, -300, 300)),
             chance.randint(1, 30),
-            chance.randint(0, 300),
+            chance.randint(0, 100),
         )
         for symbol in chance.sample(QUOTED, chance.randint(1, 3))
     ]
@@ -113,7 +113,7 @@ def _tick(chance: random.Random) -> dict[str, Any]:
 
 
 def _tick_all(chance: random.Random) -> dict[str, Any]:
-    return {"moves": [(symbol, chance.randint(-12, 12), 2, 150) for symbol in QUOTED], "previous": True}
+    return {"moves": [(symbol, chance.randint(-12, 12), 2, 50) for symbol in QUOTED], "previous": True}
 
 
 def _transfer(chance: random.Random) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """What is stored and shown of a portfolio, beside what the oracle says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, select
 
+from infrastructure.database import Database
 from infrastructure.rows import columns, read_all, table
 from models.orders import Fill, FillRow, Order, OrderRow
 from models.portfolios import Portfolio, PortfolioRow, Transaction, TransactionRow
@@ -28,22 +30,28 @@ class Stored:
     ledger: list[Transaction]
 
 
-async def read_stored(ctx: Context, portfolio_id: UUID) -> Stored:
-    """All of it, from the tables."""
-    found: list[list[Any]] = []
-    async with ctx.services.database.read() as connection:
-        for row, kind, *order in (
-            (OrderRow, Order, "placed_at"),
-            (FillRow, Fill, "executed_at", "order_version"),
-            (PositionRow, Position, "opened_at"),
-            (TransactionRow, Transaction, "number"),
-        ):
-            own = table(row).c
-            statement = select(*columns(row, kind)).where(own.portfolio_id == portfolio_id)
-            found.append(await read_all(connection, kind, statement.order_by(*(own[name] for name in order))))
-        whole = select(*columns(PortfolioRow, Portfolio)).where(table(PortfolioRow).c.id == portfolio_id)
-        [portfolio] = await read_all(connection, Portfolio, whole)
-    return Stored(portfolio, *found)
+def _all(row: Any, kind: Any, key: str, *order: str) -> tuple[Any, Select[Any], ColumnElement[UUID]]:
+    own = table(row).c
+    return kind, select(*columns(row, kind)).order_by(*(own[name] for name in order)), own[key]
+
+
+PORTFOLIOS = _all(PortfolioRow, Portfolio, "id")
+ORDERS = _all(OrderRow, Order, "portfolio_id", "placed_at")
+FILLS = _all(FillRow, Fill, "portfolio_id", "executed_at", "order_version")
+POSITIONS = _all(PositionRow, Position, "portfolio_id", "opened_at")
+LEDGER = _all(TransactionRow, Transaction, "portfolio_id", "number")
+
+
+async def read_stored(database: Database, portfolio_ids: Sequence[UUID]) -> dict[UUID, Stored]:
+    """All of these portfolios, from the tables."""
+    async with database.read() as connection:
+        found = [
+            await read_all(connection, kind, statement.where(condition.in_(portfolio_ids)))
+            for kind, statement, condition in (PORTFOLIOS, ORDERS, FILLS, POSITIONS, LEDGER)
+        ]
+    mine = [[[each for each in rows if each.portfolio_id == key] for rows in found[1:]] for key in portfolio_ids]
+    whole = {portfolio.id: portfolio for portfolio in found[0]}
+    return {key: Stored(whole[key], *parts) for key, parts in zip(portfolio_ids, mine, strict=True)}
 
 
 def exactly(value: Decimal | None) -> Fraction | None:

@@ -99,7 +99,14 @@ class BookMachine(RuleBasedStateMachine):
         wish = Wish(symbol, side, tif, F(quantity), None if limit is None else F(limit))
         kind = OrderType.MARKET if limit is None else OrderType.LIMIT
         request = PlaceOrder(
-            self.portfolios[who], symbol, OrderSide(side), kind, quantity, limit, TimeInForce(tif), key
+            self.portfolios[who],
+            symbol,
+            OrderSide(side),
+            kind,
+            quantity,
+            limit,
+            time_in_force=TimeInForce(tif),
+            client_order_id=key,
         )
         refusal = self.oracle.refusal(account, wish, self.now)
         if ask_first and (refusal is None or refusal.failed):
@@ -120,7 +127,14 @@ class BookMachine(RuleBasedStateMachine):
             return
         changes, codes = BAD[how]
         request = PlaceOrder(
-            self.portfolios[who], "AAPL", OrderSide.BUY, OrderType.LIMIT, D(1), D(100), TimeInForce.GTC, "bad"
+            self.portfolios[who],
+            "AAPL",
+            OrderSide.BUY,
+            OrderType.LIMIT,
+            D(1),
+            D(100),
+            time_in_force=TimeInForce.GTC,
+            client_order_id="bad",
         )
         self._step(self._expect(Refusal(codes), place_order(self.pit.traders[who], replace(request, **changes))))
 
@@ -277,17 +291,17 @@ class BookMachine(RuleBasedStateMachine):
     async def _do(self, action: Awaitable[Any]) -> None:
         await action
         await self.pit.catch_up()
+        stored = await read_stored(self.pit.services.database, list(self.portfolios.values()))
         for name, account in self.oracle.accounts.items():
-            ctx, portfolio_id = self.pit.traders[name], self.portfolios[name]
-            stored = await read_stored(ctx, portfolio_id)
-            check_money(stored, account)
-            check_orders(stored, account)
-            check_positions(stored, account)
-            await check_shown(ctx, portfolio_id, self.oracle, account)
+            portfolio_id = self.portfolios[name]
+            check_money(stored[portfolio_id], account)
+            check_orders(stored[portfolio_id], account)
+            check_positions(stored[portfolio_id], account)
+            await check_shown(self.pit.traders[name], portfolio_id, self.oracle, account)
 
     async def _expect(self, refusal: Refusal | None, action: Awaitable[T]) -> T | None:
         """The command is done, or it is refused just so and has written nothing."""
-        before = await row_counts(self.pit.services)
+        before = await row_counts(self.pit.services) if refusal else None
         try:
             done = await action
         except Refused as error:
@@ -330,7 +344,7 @@ class BookMachine(RuleBasedStateMachine):
             bid=bid,
             bid_size=size * lot,
             ask=ask,
-            ask_size=(300 - size) * lot,
+            ask_size=(100 - size) * lot,
             last=bid + (spread // 2) * tick,
             open=None,
             high=None,

@@ -145,5 +145,5 @@ def _hurry(database: Database) -> None:
 
 def _broker(services: Services) -> PaperBroker:
     broker = TradingFloor(services).broker
-    broker._leads = lambda: True  # type: ignore[method-assign]  # reason: the feed that has the lease is the test's hand
+    broker._leads = lambda: True  # the feed that has the lease is the test's hand
     return broker

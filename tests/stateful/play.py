@@ -16,27 +16,32 @@ from tests.support.rebuild import verify
 
 
 def play(
-    services: Services, clock: ManualClock, loop: asyncio.AbstractEventLoop, runs: int, steps: int
+    services: Services, clock: ManualClock, loop: asyncio.AbstractEventLoop, *, steps: int, in_a_run: int
 ) -> Counter[str]:
-    """So many runs of so many steps on one database, then the whole log against the tables; what has happened."""
+    """At least so many steps on one database, in runs of so many, then the log against the tables; what has happened.
+
+    A failure notes the seed. `TRADEGRAPH_TEST_SEED` in the environment repeats it, and with `TRADEGRAPH_TEST_SHRINK`
+    Hypothesis looks for the shortest way there, which takes some minutes.
+    """
     number = int(os.environ.get("TRADEGRAPH_TEST_SEED") or random.SystemRandom().getrandbits(32))
     seen: Counter[str] = Counter()
     pit = loop.run_until_complete(Pit.open(services, clock))
     machine = type("Machine", (BookMachine,), {"pit": pit, "loop": loop, "seen": seen})
-    how = settings(
-        max_examples=runs,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, *([Phase.shrink] if os.environ.get("TRADEGRAPH_TEST_SHRINK") else [])],
-    )
     try:
-        run_state_machine_as_test(seed(number)(machine), settings=how)
+        while (left := steps - seen["steps"]) > 0:
+            how = settings(
+                max_examples=-(-left // in_a_run),
+                stateful_step_count=in_a_run,
+                deadline=None,
+                database=None,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate, *([Phase.shrink] if os.environ.get("TRADEGRAPH_TEST_SHRINK") else [])],
+            )
+            run_state_machine_as_test(seed(number + seen["steps"])(machine), settings=how)
         loop.run_until_complete(verify(services.database))
     except BaseException as error:
-        error.add_note(f"TRADEGRAPH_TEST_SEED={number} repeats this")
+        error.add_note(f"TRADEGRAPH_TEST_SEED={number} repeats this; it came about after {seen['steps']} steps")
         raise
     finally:
         loop.run_until_complete(pit.close())

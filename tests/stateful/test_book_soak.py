@@ -8,7 +8,7 @@ from infrastructure.services import Services
 from tests.stateful.play import play
 from tests.support.clock import ManualClock
 
-RUNS, STEPS = 100, 100
+STEPS = 10_000
 
 
 @pytest.fixture
@@ -22,8 +22,7 @@ async def loop() -> asyncio.AbstractEventLoop:
 def test_book_when_driven_at_random_for_long_then_it_is_the_oracles_after_every_step(
     services: Services, clock: ManualClock, loop: asyncio.AbstractEventLoop
 ) -> None:
-    seen = play(services, clock, loop, RUNS, STEPS)
-    assert seen["steps"] >= RUNS * STEPS
+    seen = play(services, clock, loop, steps=STEPS, in_a_run=100)
     expected = ("FILLED", "PARTIALLY_FILLED", "CANCELLED", "EXPIRED", "LONG", "SHORT", "CONFLICT", "ORDER_NOT_OPEN")
     refused = ("INVALID_INPUT", "NOT_FOUND", "INSUFFICIENT_FUNDS", "TRADING_PAUSED", "RISK_LIMIT_EXCEEDED")
     assert [word for word in (*expected, *refused) if not seen[word]] == []

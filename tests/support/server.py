@@ -160,7 +160,12 @@ def _environment(home: Path, database_url: str, address: str, settings: dict[str
         for name, value in os.environ.items()
         if not name.startswith("TRADEGRAPH_") and name not in {"DATABASE_URL", "REDIS_URL"}
     }
-    own = {"TRADEGRAPH_HOME": str(home), "TRADEGRAPH_PORT": address.rpartition(":")[2]}
+    # Without a history of candles, which takes seconds to compute and is tested by itself.
+    own = {
+        "TRADEGRAPH_HOME": str(home),
+        "TRADEGRAPH_PORT": address.rpartition(":")[2],
+        "TRADEGRAPH_CANDLE_DAYS": "0",
+    }
     if database_url:
         own |= {"DATABASE_URL": database_url, "TRADEGRAPH_SECRET": SECRET}
     return inherited | own | {f"TRADEGRAPH_{name}".upper(): str(value) for name, value in settings.items()}
