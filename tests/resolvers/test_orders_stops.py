@@ -43,14 +43,14 @@ class Floor:
         await self.broker.on_quotes([quote])
 
     async def place(self, side: str, kind: OrderType, quantity: str = "10", **more: Any) -> Order:
-        prices = {key: D(value) if type(value) is str else value for key, value in more.items()}
+        prices: dict[str, Any] = {key: D(value) if type(value) is str else value for key, value in more.items()}
         request = PlaceOrder(
             portfolio_id=self.trader.portfolio_id,
             symbol="AAPL",
             side=OrderSide(side),
             type=kind,
             quantity=D(quantity),
-            **{"time_in_force": TimeInForce.GTC, **prices},
+            **({"time_in_force": TimeInForce.GTC} | prices),
         )
         return (await place_order(self.trader.ctx, request)).value
 

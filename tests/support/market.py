@@ -135,6 +135,7 @@ class Trader:
 
     async def portfolio(self) -> Portfolio:
         """As it is stored."""
+        found: Portfolio
         [found] = [
             each for each in await stored(self.ctx.services, PortfolioRow, Portfolio) if each.id == self.portfolio_id
         ]
