@@ -132,6 +132,32 @@ class PositionEvent:
     fill: Fill | None = strawberry.field(description="The fill that caused it.")
 
 
+@strawberry.type(description="Every open position of a portfolio at one moment.")
+class PositionSnapshot:
+    """Shows `resolvers.events.streams.PositionSnapshot`."""
+
+    is_type_of = stands_for(streams.PositionSnapshot)
+
+    cursor: str = strawberry.field(description=CURSOR)
+    positions: list[Position] = strawberry.field(description="The open positions, oldest first; keep these only.")
+
+
+@strawberry.type(description="Nothing happened: the stream is alive.")
+class StreamHeartbeat:
+    """Shows `resolvers.events.streams.StreamHeartbeat`."""
+
+    is_type_of = stands_for(streams.StreamHeartbeat)
+
+    cursor: str = strawberry.field(description=CURSOR)
+    at: datetime = strawberry.field(description="When.")
+
+
+PositionUpdate = Annotated[
+    PositionSnapshot | PositionEvent | StreamHeartbeat,
+    strawberry.union(name="PositionUpdate", description="What keeps a portfolio's positions complete."),
+]
+
+
 # ---------------------------------------------------------------- which events
 
 
@@ -182,6 +208,11 @@ def _aggregate_type(given: str) -> AggregateType:
         raise BadRequest(f"`aggregateType` has to be one of {known}.", "aggregateType") from None
 
 
+PortfolioId = Annotated[strawberry.ID, strawberry.argument(description="The portfolio.")]
+Heartbeat = Annotated[
+    int | None,
+    strawberry.argument(description="After how many quiet seconds there is a heartbeat: 1 to 300, 15 if not given."),
+]
 ChosenEvents = Annotated[
     EventFilter | None, strawberry.argument(name="filter", description="Which events; all if not given.")
 ]
@@ -233,6 +264,12 @@ def _portfolio_id(given: str | None) -> UUID | None:
     return None if given is None else local_id(given, "Portfolio", "portfolioId")
 
 
+def _keep_positions(
+    info: Info, portfolio_id: PortfolioId, after: Resume = None, heartbeat_seconds: Heartbeat = None
+) -> AsyncIterator[object]:
+    return streams.positions(info.context, local_id(portfolio_id, "Portfolio", "portfolioId"), after, heartbeat_seconds)
+
+
 def _follow_positions(
     info: Info, portfolio_id: OfPortfolio = None, after: Resume = None
 ) -> AsyncIterator[streams.PositionEvent]:
@@ -253,6 +290,12 @@ def _follow_events(info: Info, given: ChosenEvents = None, after: Resume = None)
 class EventSubscriptions:
     """What can be followed in the log."""
 
+    positions: object = following(
+        _keep_positions,
+        "A portfolio's positions kept complete: a snapshot first, then each change, a heartbeat when nothing happens; "
+        "with an `after` that is too old, a new snapshot.",
+        PositionUpdate,
+    )
     position_events: PositionEvent = following(
         _follow_positions,
         "Opened, changed and closed positions. Without `after`: from now on; with it: every event since, none lost, "

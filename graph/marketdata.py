@@ -1,6 +1,6 @@
 """Instruments and their quotes on the wire."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -16,6 +16,7 @@ from graph.base import (
     Info,
     Last,
     Node,
+    following,
     identified,
     later,
     list_of,
@@ -26,7 +27,7 @@ from graph.base import (
 from graph.belonging import instrument_of
 from models.candles import Candle as DomainCandle
 from models.enums import AssetClass, CandleInterval
-from resolvers.marketdata import queries
+from resolvers.marketdata import queries, streams
 from resolvers.paging import Page
 
 
@@ -181,3 +182,25 @@ class MarketQueries:
 
     instrument: Instrument | None = resolved(_instrument, "An instrument by its symbol; null if there is none.")
     instruments: InstrumentConnection = resolved(_instruments, "The instruments that there are, by symbol.")
+
+
+EveryMs = Annotated[
+    int | None,
+    strawberry.argument(description="The least milliseconds between two rounds: 100 to 60000; 1000 if not given."),
+]
+Symbols = Annotated[list[str], strawberry.argument(description="The symbols, as many as a page may have.")]
+
+
+def _follow_quotes(info: Info, symbols: Symbols, every_ms: EveryMs = None) -> AsyncIterator[domain.Quote]:
+    return streams.quotes(info.context, symbols, every_ms)
+
+
+@strawberry.type
+class MarketSubscriptions:
+    """What can be followed of the market."""
+
+    quotes: Quote = following(
+        _follow_quotes,
+        "The latest quote of each symbol, conflated: a slow reader skips quotes, never falls behind.",
+        Quote,
+    )

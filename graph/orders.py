@@ -27,7 +27,7 @@ from graph.base import (
 )
 from graph.belonging import instrument_of, portfolio_of
 from graph.marketdata import Instrument
-from models.enums import OrderSide, OrderStatus, OrderType, TimeInForce
+from models.enums import OrderDirection, OrderOrderField, OrderSide, OrderStatus, OrderType, TimeInForce
 from models.errors import BadRequest
 from models.events import RecordedEvent
 from resolvers.events.queries import events_of_order
@@ -103,7 +103,12 @@ class Order(Node):
     quantity: Decimal = strawberry.field(description="How much was asked for.")
     filled_quantity: Decimal = strawberry.field(description="How much of it is filled.")
     remaining_quantity: Decimal = strawberry.field(description="How much of it is not.")
-    limit_price: Decimal | None = strawberry.field(description="The worst price that it takes; null for MARKET.")
+    limit_price: Decimal | None = strawberry.field(description="The worst price that it takes; null: any.")
+    stop_price: Decimal | None = strawberry.field(
+        description="The last price that takes it to the market; of a TRAILING_STOP: where it stands now."
+    )
+    trail_amount: Decimal | None = strawberry.field(description="How far its stop stays behind the best price.")
+    trail_percent: Decimal | None = strawberry.field(description="The same as a percentage of that price (5 is 5%).")
     average_fill_price: Decimal | None = strawberry.field(description="What a unit was traded for on average.")
     status: OrderStatus = strawberry.field(description="Where it is in its life.")
     commission: Decimal = strawberry.field(description="What its fills cost on top, in the base currency.")
@@ -121,7 +126,7 @@ class Order(Node):
 
 @strawberry.type(description="A page of orders.")
 class OrderConnection(CountedConnection[Order]):
-    """Newest first."""
+    """In the order that was asked for."""
 
 
 # ---------------------------------------------------------------- questions
@@ -154,9 +159,29 @@ class OrderFilter:
         )
 
 
+@strawberry.input(description="In what order orders come.")
+class OrderOrder:
+    """Becomes an `OrderSorting`."""
+
+    field: OrderOrderField = strawberry.field(description="What they are sorted by.")
+    direction: OrderDirection = strawberry.field(description="Which end comes first.")
+
+
 ChosenOrders = Annotated[
     OrderFilter | None, strawberry.argument(name="filter", description="Which orders; all if not given.")
 ]
+
+
+Sorting = Annotated[
+    OrderOrder | None, strawberry.argument(name="orderBy", description="In what order; the newest first if not given.")
+]
+
+
+def sorting(given: OrderOrder | None) -> queries.OrderSorting:
+    """What an order asks for."""
+    if given is None:
+        return queries.NEWEST_FIRST
+    return queries.OrderSorting(given.field, given.direction)
 
 
 def chosen(given: OrderFilter | None) -> queries.OrderChoice:
@@ -175,9 +200,10 @@ def _orders(
     last: Last = None,
     before: Before = None,
     given: ChosenOrders = None,
+    order_by: Sorting = None,
 ) -> Awaitable[Page[domain.Order]]:
     args = page_args(first, after, last, before)
-    return queries.orders_of_owner(info.context, info.context.owner_id, args, chosen(given))
+    return queries.orders_of_owner(info.context, info.context.owner_id, args, chosen(given), sorting(order_by))
 
 
 def _orders_of_user(
@@ -188,16 +214,17 @@ def _orders_of_user(
     last: Last = None,
     before: Before = None,
     given: ChosenOrders = None,
+    order_by: Sorting = None,
 ) -> Awaitable[Page[domain.Order]]:
     args = page_args(first, after, last, before)
-    return queries.orders_of_owner(info.context, parent.id, args, chosen(given))
+    return queries.orders_of_owner(info.context, parent.id, args, chosen(given), sorting(order_by))
 
 
 @strawberry.type
 class UserOrders:
     """What a user has of orders."""
 
-    orders: OrderConnection = resolved(_orders_of_user, "Their orders, newest first.")
+    orders: OrderConnection = resolved(_orders_of_user, "Their orders; newest first if not asked otherwise.")
 
 
 @strawberry.type
@@ -205,4 +232,4 @@ class OrderQueries:
     """What can be asked of orders."""
 
     order: Order | None = resolved(_order, "An order of the caller's; null for any other.")
-    orders: OrderConnection = resolved(_orders, "The caller's orders, newest first.")
+    orders: OrderConnection = resolved(_orders, "The caller's orders; newest first if not asked otherwise.")

@@ -1,7 +1,7 @@
 """Portfolios, what they are worth and their ledger on the wire."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from graph.base import (
     Input,
     Last,
     Node,
+    following,
     identified,
     input_id,
     later,
@@ -30,8 +31,8 @@ from graph.base import (
 )
 from graph.belonging import owner_of
 from graph.errors import Payload, answering
-from graph.marketdata import Instrument
-from graph.orders import ChosenOrders, FillConnection, OrderConnection, chosen
+from graph.marketdata import EveryMs, Instrument
+from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting, chosen, sorting
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
 from models.accounts import User
 from models.enums import TransactionKind
@@ -43,7 +44,7 @@ from resolvers.events.queries import cursor_of
 from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, fills_of_portfolio, orders_of_portfolio
 from resolvers.paging import Page
-from resolvers.portfolios import commands, queries
+from resolvers.portfolios import commands, queries, streams
 from resolvers.portfolios.loaders import Worth
 from resolvers.positions.queries import positions_of
 from resolvers.requests import Done
@@ -161,8 +162,10 @@ def _orders(
     last: Last = None,
     before: Before = None,
     given: ChosenOrders = None,
+    order_by: Sorting = None,
 ) -> Awaitable[Page[Order]]:
-    return orders_of_portfolio(info.context, parent.id, page_args(first, after, last, before), chosen(given))
+    args = page_args(first, after, last, before)
+    return orders_of_portfolio(info.context, parent.id, args, chosen(given), sorting(order_by))
 
 
 def _fills(
@@ -342,3 +345,19 @@ class PortfolioMutations:
     update_portfolio: PortfolioPayload = resolved(_update, "Rename a portfolio.")
     deposit_cash: PortfolioPayload = resolved(_deposit, "Pay cash into a portfolio.")
     withdraw_cash: PortfolioPayload = resolved(_withdraw, "Pay cash out, as far as the buying power goes.")
+
+
+OfPortfolio = Annotated[strawberry.ID, strawberry.argument(description="The portfolio.")]
+
+
+def _follow_valuations(info: Info, portfolio_id: OfPortfolio, every_ms: EveryMs = None) -> AsyncIterator[Worth]:
+    return streams.valuations(info.context, local_id(portfolio_id, "Portfolio", "portfolioId"), every_ms)
+
+
+@strawberry.type
+class PortfolioSubscriptions:
+    """What can be followed of portfolios."""
+
+    valuations: Valuation = following(
+        _follow_valuations, "The portfolio's worth, at most once every `everyMs`, and only when it changed.", Valuation
+    )

@@ -15,10 +15,10 @@ from graph.context import Connection
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
-from graph.marketdata import MarketQueries
+from graph.marketdata import MarketQueries, MarketSubscriptions
 from graph.nodes import NodeQueries
 from graph.orders import OrderQueries
-from graph.portfolios import PortfolioMutations, PortfolioQueries
+from graph.portfolios import PortfolioMutations, PortfolioQueries, PortfolioSubscriptions
 from graph.positions import PositionQueries
 from graph.risk import RiskMutations, RiskQueries
 from graph.scalars import SCALARS
@@ -49,7 +49,7 @@ class Mutation(AccountMutations, KeyMutations, PortfolioMutations, TradingMutati
 
 
 @strawberry.type(description="What can be followed, over a websocket that speaks graphql-transport-ws.")
-class Subscription(EventSubscriptions):
+class Subscription(EventSubscriptions, MarketSubscriptions, PortfolioSubscriptions):
     """The streams of every domain."""
 
 

@@ -1,6 +1,7 @@
 """Placing, previewing and cancelling orders on the wire."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -29,11 +30,21 @@ class PlaceOrderInput:
     type: OrderType = strawberry.field(description="How the price is named.")
     quantity: Decimal = strawberry.field(description="How much: a multiple of the lot size, more than 0.")
     limit_price: Decimal | None = strawberry.field(
-        default=None, description="The worst price to take, a multiple of the tick size; for LIMIT, and only there."
+        default=None, description="The worst price to take, a multiple of the tick size; for LIMIT and STOP_LIMIT."
+    )
+    stop_price: Decimal | None = strawberry.field(
+        default=None, description="The last price that takes it to the market; for STOP and STOP_LIMIT."
+    )
+    trail_amount: Decimal | None = strawberry.field(
+        default=None, description="How far the stop stays behind the best price; for TRAILING_STOP."
+    )
+    trail_percent: Decimal | None = strawberry.field(
+        default=None, description="The same as a percentage of that price (5 is 5%); for TRAILING_STOP, one of both."
     )
     time_in_force: TimeInForce | None = strawberry.field(
         default=None, description="How long it works; DAY if not given."
     )
+    expire_at: datetime | None = strawberry.field(default=None, description="When it ends; for GTD, and only there.")
     client_order_id: str | None = strawberry.field(
         default=None,
         description="Your own key: the same key with the same input makes one order, whatever the retries.",
@@ -49,9 +60,64 @@ class PlaceOrderInput:
             type=self.type,
             quantity=self.quantity,
             limit_price=self.limit_price,
+            stop_price=self.stop_price,
+            trail_amount=self.trail_amount,
+            trail_percent=self.trail_percent,
             time_in_force=self.time_in_force or TimeInForce.DAY,
+            expire_at=self.expire_at,
             client_order_id=self.client_order_id,
         )
+
+
+@strawberry.input(description="What to change of a working order; what is not given stays as it is.")
+class ReplaceOrderInput:
+    """Becomes a `ReplaceOrder`."""
+
+    order_id: strawberry.ID = strawberry.field(description="The order.")
+    expected_version: int | None = strawberry.field(
+        default=None, description="Change it only if this is still its `version`: what you saw, not what came since."
+    )
+    quantity: Decimal | None = strawberry.field(default=None, description="How much in all, what is filled included.")
+    limit_price: Decimal | None = strawberry.field(default=None, description="Another limit price.")
+    stop_price: Decimal | None = strawberry.field(default=None, description="Another stop price.")
+    trail_amount: Decimal | None = strawberry.field(default=None, description="Another distance of a trailing stop.")
+    trail_percent: Decimal | None = strawberry.field(default=None, description="Another distance, as a percentage.")
+    time_in_force: TimeInForce | None = strawberry.field(default=None, description="Another time in force.")
+    expire_at: datetime | None = strawberry.field(default=None, description="Another end; for GTD.")
+
+    @property
+    def wish(self) -> commands.ReplaceOrder:
+        """For the command; raises `Refused` for a wrong id."""
+        return commands.ReplaceOrder(
+            order_id=input_id(self.order_id, "Order", "orderId"),
+            expected_version=self.expected_version,
+            quantity=self.quantity,
+            limit_price=self.limit_price,
+            stop_price=self.stop_price,
+            trail_amount=self.trail_amount,
+            trail_percent=self.trail_percent,
+            time_in_force=self.time_in_force,
+            expire_at=self.expire_at,
+        )
+
+
+@strawberry.input(description="Whose working orders to cancel.")
+class CancelAllOrdersInput:
+    """For `cancelAllOrders`."""
+
+    portfolio_id: strawberry.ID = strawberry.field(description="The portfolio.")
+    symbol: str | None = strawberry.field(default=None, description="Only those of this instrument.")
+
+
+@strawberry.input(description="A position to close.")
+class ClosePositionInput:
+    """For `closePosition`."""
+
+    position_id: strawberry.ID = strawberry.field(description="The position.")
+    quantity: Decimal | None = strawberry.field(default=None, description="How much of it; all of it if not given.")
+    client_order_id: str | None = strawberry.field(
+        default=None, description="Your own key of the order that closes it: asked again, it is not placed twice."
+    )
 
 
 @strawberry.input(description="An order to cancel.")
@@ -75,6 +141,16 @@ class OrderPayload(Payload):
     def of(cls, info: Info, done: Done[domain.Order]) -> "OrderPayload":
         """What a command answered with."""
         return cls(order=done.value, cursor=cursor_of(info.context, done.position))
+
+
+@strawberry.type(description="What many orders were changed into.")
+class OrdersPayload(Payload):
+    """Orders, or why not."""
+
+    orders: list[domain.Order] = strawberry.field(
+        graphql_type=list[Order], default_factory=list, description="The orders as they are now."
+    )
+    cursor: str | None = strawberry.field(default=None, description="Where the event log stood once this was done.")
 
 
 # ---------------------------------------------------------------- previews
@@ -133,6 +209,25 @@ async def _cancel(info: Info, asked: Input[CancelOrderInput]) -> OrderPayload:
     return OrderPayload.of(info, await commands.cancel_order(info.context, order_id, asked.reason))
 
 
+@answering(OrderPayload)
+async def _replace(info: Info, asked: Input[ReplaceOrderInput]) -> OrderPayload:
+    return OrderPayload.of(info, await commands.replace_order(info.context, asked.wish))
+
+
+@answering(OrderPayload)
+async def _close(info: Info, asked: Input[ClosePositionInput]) -> OrderPayload:
+    position_id = input_id(asked.position_id, "Position", "positionId")
+    done = await commands.close_position(info.context, position_id, asked.quantity, asked.client_order_id)
+    return OrderPayload.of(info, done)
+
+
+@answering(OrdersPayload)
+async def _cancel_all(info: Info, asked: Input[CancelAllOrdersInput]) -> OrdersPayload:
+    portfolio_id = input_id(asked.portfolio_id, "Portfolio", "portfolioId")
+    done = await commands.cancel_all_orders(info.context, portfolio_id, asked.symbol)
+    return OrdersPayload(orders=done.value, cursor=cursor_of(info.context, done.position))
+
+
 @strawberry.type
 class TradingQueries:
     """What can be asked before trading."""
@@ -148,3 +243,8 @@ class TradingMutations:
 
     place_order: OrderPayload = resolved(_place, "Place an order. A refusal writes nothing and uses up no key.")
     cancel_order: OrderPayload = resolved(_cancel, "Cancel a working order; what is filled stays filled.")
+    replace_order: OrderPayload = resolved(
+        _replace, "Change a working order in place: it keeps its id, and is checked as if it were new."
+    )
+    cancel_all_orders: OrdersPayload = resolved(_cancel_all, "Cancel every working order of a portfolio, or none.")
+    close_position: OrderPayload = resolved(_close, "Place the market order that closes a position, or a part of it.")

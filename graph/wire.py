@@ -28,7 +28,7 @@ from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from models.errors import Unauthenticated
 from resolvers.context import Context
-from resolvers.events.streams import while_signed_in
+from resolvers.signed_in import while_signed_in
 
 INIT_WAIT = timedelta(seconds=5)
 SEND_S_MAX = 10.0

@@ -25,12 +25,19 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
     domain.OrderType: {
         "MARKET": "At what the market asks or bids.",
         "LIMIT": "At `limitPrice` or better.",
+        "STOP": "Waits until the last price comes to `stopPrice`, then trades like MARKET.",
+        "STOP_LIMIT": "Waits until the last price comes to `stopPrice`, then trades like LIMIT.",
+        "TRAILING_STOP": "Like STOP, with a stop that follows the best price at `trailAmount` or `trailPercent`.",
     },
     domain.TimeInForce: {
         "DAY": "Until the UTC day ends.",
         "GTC": "Until it is filled or cancelled.",
+        "GTD": "Until `expireAt`.",
         "IOC": "What can't be filled at once is cancelled.",
+        "FOK": "All of it is filled at once, or it is cancelled.",
     },
+    domain.OrderOrderField: {"PLACED_AT": "When they were accepted.", "UPDATED_AT": "When they changed last."},
+    domain.OrderDirection: {"ASC": "The oldest first.", "DESC": "The newest first."},
     domain.OrderStatus: {
         "PENDING": "Accepted, not yet at the market.",
         "OPEN": "At the market, nothing filled yet.",
@@ -112,9 +119,12 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
     },
     domain.EventType: {
         "ORDER_PLACED": "An order was accepted.",
+        "ORDER_TRIGGERED": "An order's stop price was reached: it went to the market.",
         "ORDER_EXECUTED": "A part or all of an order was filled.",
         "ORDER_CANCELLED": "An order was cancelled.",
+        "ORDER_REJECTED": "An order was refused after it had been accepted.",
         "ORDER_EXPIRED": "An order's time in force ended.",
+        "ORDER_REPLACED": "An order was changed in place.",
         "POSITION_OPENED": "A position was opened.",
         "POSITION_CHANGED": "A position became larger or smaller.",
         "POSITION_CLOSED": "A position was closed.",

@@ -20,8 +20,13 @@ from models.facts import order_of
 from models.marketdata import Quote
 from models.matching import Touch, match
 from models.orders import Order
+from models.triggers import reached, trailed
 
-NO_MATCH = "Immediate or cancel: nothing at its price"
+NOT_WAITING = {
+    TimeInForce.IOC: "Immediate or cancel: nothing at its price",
+    TimeInForce.FOK: "Fill or kill: not all of it could be filled at once",
+}
+"""What does not wait for another quote, and why it is cancelled."""
 
 logger = structlog.get_logger(__name__)
 
@@ -45,7 +50,12 @@ class Desk:
     working: Callable[[], Awaitable[list[Order]]]
     execute: Callable[[UUID, int, Decimal, Decimal], Awaitable[Order | None]]
     """Book an execution of the order as it was at that version; none if it has changed since, or its time is over."""
+    trigger: Callable[[UUID, int], Awaitable[Order | None]]
+    """Take the waiting order as it was at that version to the market; none if it has changed since."""
+    move_stops: Callable[[list[Order]], Awaitable[None]]
+    """Keep where trailing stops stand now."""
     drop: Callable[[UUID, str], Awaitable[Order | None]]
+    tick_size: Callable[[str], Awaitable[Decimal]]
 
 
 class PaperBroker:
@@ -73,18 +83,38 @@ class PaperBroker:
         await self._task.stop()
 
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
-        """The market moved: the whole size is there again."""
+        """The market moved: stops follow it and trigger, and the whole size is there again."""
         async with self._one_at_a_time:
+            await self._trail([quote for quote in quotes if self._orders[quote.symbol]])
             for quote in quotes:
                 self._touches[quote.symbol] = Touch.of(quote)
                 await self._match(quote.symbol)
 
+    async def _trail(self, quotes: Sequence[Quote]) -> None:
+        if not self._leads():
+            return
+        moved: list[Order] = []
+        for quote in quotes:
+            tick = await self._desk.tick_size(quote.symbol)
+            for order in self._orders[quote.symbol].values():
+                after = trailed(order, quote, tick)
+                if after is not order:
+                    moved.append(after)
+        if moved:
+            await self._desk.move_stops(moved)
+            for order in moved:
+                self._orders[order.symbol][order.id] = order
+
+    async def load(self) -> None:
+        """Take every order that is working, as it is now."""
+        self._orders.clear()
+        for order in await self._desk.working():
+            self._orders[order.symbol][order.id] = order
+
     async def _follow(self) -> None:
         place = self._relay.position
         async with self._one_at_a_time:
-            self._orders.clear()
-            for order in await self._desk.working():
-                self._orders[order.symbol][order.id] = order
+            await self.load()
             for symbol in list(self._orders):
                 await self._match(symbol)
         async for event in self._relay.follow(place, EventFilter(aggregate_type=AggregateType.ORDER)):
@@ -94,13 +124,13 @@ class PaperBroker:
                     await self._match(order.symbol)
 
     def _take(self, order: Order) -> bool:
-        """Keep what is newest of an order; whether it is new to the market."""
+        """Keep what is newest of an order; whether there is something to match anew."""
         known = self._orders[order.symbol].get(order.id)
         if known is not None and known.version >= order.version:
             return False
         if order.working:
             self._orders[order.symbol][order.id] = order
-            return known is None
+            return True
         self._orders[order.symbol].pop(order.id, None)
         return False
 
@@ -109,10 +139,12 @@ class PaperBroker:
         if not self._leads() or not orders:
             return
         if touch is not None:
+            for order in [each for each in orders.values() if reached(each, touch.quote)]:
+                self._keep(order, await self._desk.trigger(order.id, order.version))
             while not await self._book(orders, touch):
                 pass  # some size came back: others may have it
-        for order in [each for each in orders.values() if each.time_in_force is TimeInForce.IOC]:
-            await self._desk.drop(order.id, NO_MATCH)
+        for order in [each for each in orders.values() if each.at_market and each.time_in_force in NOT_WAITING]:
+            await self._desk.drop(order.id, NOT_WAITING[order.time_in_force])
             orders.pop(order.id, None)
 
     async def _book(self, orders: dict[UUID, Order], touch: Touch) -> bool:
@@ -121,22 +153,21 @@ class PaperBroker:
         for execution in match(orders.values(), touch):
             order = execution.order
             after = await self._desk.execute(order.id, order.version, execution.quantity, execution.price)
-            if after is not None:
-                self._keep(after)
-                continue
-            all_booked = False
-            orders.pop(order.id, None)  # the log brings it back as it is now
-            if order.side is OrderSide.BUY:
-                touch.ask_left += execution.quantity
-            else:
-                touch.bid_left += execution.quantity
+            self._keep(order, after)
+            if after is None:
+                all_booked = False
+                if order.side is OrderSide.BUY:
+                    touch.ask_left += execution.quantity
+                else:
+                    touch.bid_left += execution.quantity
         return all_booked
 
-    def _keep(self, order: Order) -> None:
-        if order.working:
-            self._orders[order.symbol][order.id] = order
+    def _keep(self, before: Order, after: Order | None) -> None:
+        """What came of an order; one that had changed meanwhile is brought back by the log as it is now."""
+        if after is not None and after.working:
+            self._orders[after.symbol][after.id] = after
         else:
-            self._orders[order.symbol].pop(order.id, None)
+            self._orders[before.symbol].pop(before.id, None)
 
     def _touch(self, symbol: str) -> Touch | None:
         """What is left at the touch; none while there is no fresh quote."""

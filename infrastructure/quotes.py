@@ -1,5 +1,6 @@
 """The latest quote of every instrument, in this process's memory."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from models.marketdata import Quote
@@ -11,6 +12,7 @@ class QuoteBoard:
     def __init__(self, stale_after_ms: int) -> None:
         self._stale_after = timedelta(milliseconds=stale_after_ms)
         self._latest: dict[str, Quote] = {}
+        self._moved = asyncio.Event()
 
     def put(self, quotes: list[Quote]) -> None:
         """Take newer quotes; older ones are passed over."""
@@ -18,6 +20,12 @@ class QuoteBoard:
             known = self._latest.get(quote.symbol)
             if known is None or known.as_of <= quote.as_of:
                 self._latest[quote.symbol] = quote
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def moved(self) -> None:
+        """Wait until quotes are put."""
+        await self._moved.wait()
 
     def get(self, symbol: str) -> Quote | None:
         """The latest quote, if there ever was one."""

@@ -35,6 +35,9 @@ class OrderType(StrEnum):
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
+    TRAILING_STOP = "TRAILING_STOP"
 
 
 class TimeInForce(StrEnum):
@@ -42,7 +45,23 @@ class TimeInForce(StrEnum):
 
     DAY = "DAY"
     GTC = "GTC"
+    GTD = "GTD"
     IOC = "IOC"
+    FOK = "FOK"
+
+
+class OrderOrderField(StrEnum):
+    """What lists of orders can be sorted by."""
+
+    PLACED_AT = "PLACED_AT"
+    UPDATED_AT = "UPDATED_AT"
+
+
+class OrderDirection(StrEnum):
+    """Which end of a list comes first."""
+
+    ASC = "ASC"
+    DESC = "DESC"
 
 
 class OrderStatus(StrEnum):
@@ -167,9 +186,12 @@ class EventType(StrEnum):
     """What can have happened."""
 
     ORDER_PLACED = "ORDER_PLACED"
+    ORDER_TRIGGERED = "ORDER_TRIGGERED"
     ORDER_EXECUTED = "ORDER_EXECUTED"
     ORDER_CANCELLED = "ORDER_CANCELLED"
+    ORDER_REJECTED = "ORDER_REJECTED"
     ORDER_EXPIRED = "ORDER_EXPIRED"
+    ORDER_REPLACED = "ORDER_REPLACED"
     POSITION_OPENED = "POSITION_OPENED"
     POSITION_CHANGED = "POSITION_CHANGED"
     POSITION_CLOSED = "POSITION_CLOSED"

@@ -1,18 +1,20 @@
 """The life of an order: which state may follow which, and what each step changes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from models.enums import OrderSide, OrderStatus, TimeInForce
+from models.enums import OrderSide, OrderStatus
 from models.money import ZERO, divide, exact
 from models.orders import Order
 
 _S = OrderStatus
 
 TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
-    # Accepted, not yet at the market.
-    _S.PENDING: frozenset({_S.OPEN, _S.FILLED, _S.PARTIALLY_FILLED, _S.REJECTED, _S.CANCELLED}),
+    # Accepted, not yet at the market. It may expire there: a stop that nothing triggered in its time.
+    _S.PENDING: frozenset({_S.OPEN, _S.FILLED, _S.PARTIALLY_FILLED, _S.REJECTED, _S.CANCELLED, _S.EXPIRED}),
     _S.OPEN: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELLED, _S.EXPIRED}),
     # A further part may be filled without ending it.
     _S.PARTIALLY_FILLED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELLED, _S.EXPIRED}),
@@ -91,6 +93,32 @@ def expired(order: Order, now: datetime) -> Order:
     return _moved(order, OrderStatus.EXPIRED, now)
 
 
+def triggered(order: Order, reserve_price: Decimal | None, rate: Decimal, now: datetime) -> Order:
+    """The order at the market: its stop price was reached. `reserve_price` is the worst that it may pay now."""
+    return replace(
+        _moved(order, OrderStatus.OPEN, now),
+        triggered_at=now,
+        ranked_at=now,
+        reserve_price=reserve_price,
+        reserved_cash=reserve(order.side, reserve_price, order.remaining_quantity, rate),
+    )
+
+
+@exact
+def replaced(order: Order, terms: Mapping[str, Any], rate: Decimal, now: datetime) -> Order:
+    """The working order with other terms, in the state it was in; raises `IllegalTransition` if it has ended."""
+    if not order.working:
+        raise IllegalTransition(order, order.status)
+    after = replace(order, **terms, version=order.version + 1, updated_at=now)
+    held = reserve(after.side, after.reserve_price, after.quantity - after.filled_quantity, rate)
+    return replace(after, reserved_cash=held)
+
+
+def rejected(order: Order, reason: str, now: datetime) -> Order:
+    """The order, refused after it had been accepted."""
+    return replace(_moved(order, OrderStatus.REJECTED, now), reject_reason=reason)
+
+
 def is_due(order: Order, now: datetime) -> bool:
     """Whether its time in force has ended."""
-    return order.time_in_force is TimeInForce.DAY and order.expire_at is not None and order.expire_at <= now
+    return order.expire_at is not None and order.expire_at <= now

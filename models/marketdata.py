@@ -7,7 +7,7 @@ from decimal import Decimal
 from sqlmodel import Field, SQLModel
 
 from models.columns import Exact, Moment, Word, more_than_zero, one_of
-from models.enums import AssetClass
+from models.enums import AssetClass, OrderSide
 from models.money import ZERO, divide, exact
 
 
@@ -51,6 +51,10 @@ class Quote:
     def change_percent(self) -> Decimal | None:
         """The change as a percentage of the previous close (5 is 5%)."""
         return _percent(self.last, self.previous_close)
+
+    def touch(self, side: OrderSide) -> Decimal:
+        """What a market order of that side trades at: a buy at the ask, a sale at the bid."""
+        return self.ask if side is OrderSide.BUY else self.bid
 
     def age(self, now: datetime) -> timedelta:
         """How old it is; never negative."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from models.enums import OrderSide, OrderType
+from models.enums import OrderSide, TimeInForce
 from models.marketdata import Quote
 from models.money import ZERO
 from models.orders import Order
@@ -39,7 +39,7 @@ def priority(order: Order) -> tuple[Decimal, object, object]:
         rank = Decimal("-Infinity")
     else:
         rank = -order.limit_price if order.side is OrderSide.BUY else order.limit_price
-    return rank, order.placed_at, order.id
+    return rank, order.ranked_at, order.id
 
 
 def match(orders: Iterable[Order], touch: Touch) -> list[Execution]:
@@ -49,22 +49,21 @@ def match(orders: Iterable[Order], touch: Touch) -> list[Execution]:
     """
     executions: list[Execution] = []
     for order in sorted(orders, key=priority):
-        if not order.working or not _crosses(order, touch.quote):
+        if not order.at_market or not _crosses(order, touch.quote):
             continue
-        if order.side is OrderSide.BUY:
-            quantity = min(order.remaining_quantity, touch.ask_left)
+        buys = order.side is OrderSide.BUY
+        quantity = min(order.remaining_quantity, touch.ask_left if buys else touch.bid_left)
+        if quantity == ZERO or (order.time_in_force is TimeInForce.FOK and quantity < order.remaining_quantity):
+            continue
+        if buys:
             touch.ask_left -= quantity
-            price = touch.quote.ask
         else:
-            quantity = min(order.remaining_quantity, touch.bid_left)
             touch.bid_left -= quantity
-            price = touch.quote.bid
-        if quantity > ZERO:
-            executions.append(Execution(order, quantity, price))
+        executions.append(Execution(order, quantity, touch.quote.ask if buys else touch.quote.bid))
     return executions
 
 
 def _crosses(order: Order, quote: Quote) -> bool:
-    if order.type is OrderType.MARKET or order.limit_price is None:
+    if order.limit_price is None:
         return True
     return order.limit_price >= quote.ask if order.side is OrderSide.BUY else order.limit_price <= quote.bid

@@ -20,7 +20,8 @@ class Order:
     """An order as it stands at one `version`.
 
     `reserved_cash` is what it holds back in the base currency: `reserve_price`, the worst it may pay (none for a
-    sale), for all that remains, with commission.
+    sale), for all that remains, with commission. `high_water_mark` is the best last price that a trailing stop has
+    seen (for a buy: the lowest), from which its `stop_price` hangs. `ranked_at` is since when it stands at its price.
     """
 
     id: UUID
@@ -35,6 +36,10 @@ class Order:
     filled_quantity: Decimal
     filled_notional: Decimal
     limit_price: Decimal | None
+    stop_price: Decimal | None
+    trail_amount: Decimal | None
+    trail_percent: Decimal | None
+    high_water_mark: Decimal | None
     average_fill_price: Decimal | None
     status: OrderStatus
     commission: Decimal
@@ -47,6 +52,7 @@ class Order:
     closed_at: datetime | None
     version: int
     placed_at: datetime
+    ranked_at: datetime
     updated_at: datetime
 
     @property
@@ -58,6 +64,11 @@ class Order:
     def working(self) -> bool:
         """Whether it can still trade."""
         return self.status in WORKING
+
+    @property
+    def at_market(self) -> bool:
+        """Whether it can trade now: it works, and waits for no trigger."""
+        return self.status in WORKING and self.status is not OrderStatus.PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,8 @@ class OrderRow(SQLModel, table=True):
         CheckConstraint("CAST(filled_quantity AS NUMERIC) <= CAST(quantity AS NUMERIC)", name="no_overfill"),
         Index("orders_by_owner", "owner_id", "placed_at", "id"),
         Index("orders_by_portfolio", "portfolio_id", "placed_at", "id"),
+        Index("orders_by_owner_changed", "owner_id", "updated_at", "id"),
+        Index("orders_by_portfolio_changed", "portfolio_id", "updated_at", "id"),
         Index(
             "orders_working",
             "portfolio_id",
@@ -115,6 +128,10 @@ class OrderRow(SQLModel, table=True):
     filled_quantity: Decimal = Field(sa_type=Exact)
     filled_notional: Decimal = Field(sa_type=Exact)
     limit_price: Decimal | None = Field(default=None, sa_type=Exact)
+    stop_price: Decimal | None = Field(default=None, sa_type=Exact)
+    trail_amount: Decimal | None = Field(default=None, sa_type=Exact)
+    trail_percent: Decimal | None = Field(default=None, sa_type=Exact)
+    high_water_mark: Decimal | None = Field(default=None, sa_type=Exact)
     average_fill_price: Decimal | None = Field(default=None, sa_type=Exact)
     status: OrderStatus = Field(sa_type=Word(OrderStatus))
     commission: Decimal = Field(sa_type=Exact)
@@ -127,6 +144,7 @@ class OrderRow(SQLModel, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=Moment)
     version: int
     placed_at: datetime = Field(sa_type=Moment)
+    ranked_at: datetime = Field(sa_type=Moment)
     updated_at: datetime = Field(sa_type=Moment)
     request_hash: str
 

@@ -37,6 +37,8 @@ class Proposal:
     type: OrderType
     quantity: Decimal
     limit_price: Decimal | None
+    stop_price: Decimal | None = None
+    """Of a trailing stop: where it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,18 @@ class Funds:
 
 @exact
 def worst_price(proposal: Proposal, quote: Quote | None, rules: Rules) -> Decimal | None:
-    """What a unit may cost or bring at worst: a limit; for a market order the ask and a margin, or the bid."""
+    """What a unit may cost or bring at worst; none where nothing says so.
+
+    A limit is its own worst. Without one a buy may cost the ask, or its stop if that is higher, and a margin. A sale
+    is counted at what it may bring at best: its limit or stop, or the bid where that is higher.
+    """
+    touch = None if quote is None else quote.touch(proposal.side)
+    named = [price for price in (proposal.stop_price, touch) if price is not None]
     if proposal.side is OrderSide.BUY:
         if proposal.limit_price is not None:
             return proposal.limit_price
-        return None if quote is None else quote.ask * (1 + rules.market_order_margin)
-    if quote is None:
-        return proposal.limit_price
-    return quote.bid if proposal.limit_price is None else max(proposal.limit_price, quote.bid)
+        return max(named) * (1 + rules.market_order_margin) if named else None
+    return max([*named, *([] if proposal.limit_price is None else [proposal.limit_price])], default=None)
 
 
 @exact
@@ -290,13 +296,13 @@ class Estimate:
 
 @exact
 def estimate(book: Book, proposal: Proposal, rules: Rules) -> Estimate:
-    """The likely outcome: a market order at the touch, a limit order at its limit."""
+    """The likely outcome: at its limit, else at its stop, else at the touch."""
     quote = book.quotes.get(proposal.symbol)
     sign = 1 if proposal.side is OrderSide.BUY else -1
     held = book.held(proposal.symbol)
     after = held + sign * proposal.quantity
-    touch = None if quote is None else (quote.ask if proposal.side is OrderSide.BUY else quote.bid)
-    price = touch if proposal.limit_price is None else proposal.limit_price
+    touch = None if quote is None else quote.touch(proposal.side)
+    price = next((each for each in (proposal.limit_price, proposal.stop_price, touch) if each is not None), None)
     if price is None:
         return Estimate(None, None, None, None, None, after)
     notional = price * proposal.quantity

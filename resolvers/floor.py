@@ -1,6 +1,9 @@
 """The trading floor: the market, the broker and the chores of one process, put together."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from functools import partial
 
 from infrastructure.background import Background
 from infrastructure.broker import Desk, PaperBroker
@@ -9,9 +12,9 @@ from infrastructure.feed import Feed, FeedRunner, SimulatedFeed
 from infrastructure.replay import ReplayFeed
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE
-from models.orders import Order
 from resolvers.marketdata.imports import replayed_quotes
-from resolvers.orders.commands import drop_order, execute_order, expire_due
+from resolvers.marketdata.queries import instruments_in
+from resolvers.orders.commands import drop_order, execute_order, expire_due, move_stops, trigger_order
 from resolvers.orders.queries import every_working_order
 from resolvers.risk.commands import resume_due
 
@@ -32,7 +35,7 @@ class TradingFloor:
         self.feed = FeedRunner(services, feed)
         self.candles = CandleKeeper(services, feed, lambda: self.feed.holding)
         self.broker = PaperBroker(
-            services.relay, services.quotes, _desk(services), lambda: self.feed.holding, services.clock.now
+            services.relay, services.quotes, desk(services), lambda: self.feed.holding, services.clock.now
         )
         self.feed.listeners += [self.broker.on_quotes, self.candles.on_quotes]
         self._chores = Background("chores", self._keep_house)
@@ -61,12 +64,25 @@ class TradingFloor:
             await asyncio.sleep(CHORES_S)
 
 
-def _desk(services: Services) -> Desk:
-    async def working() -> list[Order]:
-        return await every_working_order(services)
-
+def desk(services: Services) -> Desk:
+    """What a broker reports to."""
     return Desk(
-        working=working,
-        execute=lambda order_id, version, quantity, price: execute_order(services, order_id, version, quantity, price),
-        drop=lambda order_id, reason: drop_order(services, order_id, reason),
+        working=partial(every_working_order, services),
+        execute=partial(execute_order, services),
+        trigger=partial(trigger_order, services),
+        move_stops=partial(move_stops, services),
+        drop=partial(drop_order, services),
+        tick_size=_tick_sizes(services),
     )
+
+
+def _tick_sizes(services: Services) -> Callable[[str], Awaitable[Decimal]]:
+    known: dict[str, Decimal] = {}
+
+    async def tick_size(symbol: str) -> Decimal:
+        if symbol not in known:
+            async with services.database.read() as connection:
+                known[symbol] = (await instruments_in(connection, [symbol]))[symbol].tick_size
+        return known[symbol]
+
+    return tick_size

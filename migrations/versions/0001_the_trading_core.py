@@ -140,7 +140,9 @@ def orders() -> None:
         string("symbol", to="instruments.symbol"),
         *(word(name) for name in ("side", "type", "time_in_force")),
         *(exact(name) for name in ("quantity", "filled_quantity", "filled_notional")),
-        *(exact(name, nullable=True) for name in ("limit_price", "average_fill_price")),
+        *(exact(name, nullable=True) for name in ("limit_price", "stop_price", "trail_amount", "trail_percent")),
+        exact("high_water_mark", nullable=True),
+        exact("average_fill_price", nullable=True),
         word("status"),
         exact("commission"),
         exact("reserve_price", nullable=True),
@@ -148,13 +150,12 @@ def orders() -> None:
         *(string(name, nullable=True) for name in ("reject_reason", "cancel_reason")),
         *(moment(name, nullable=True) for name in ("triggered_at", "expire_at", "closed_at")),
         integer("version"),
-        moment("placed_at"),
-        moment("updated_at"),
+        *(moment(name) for name in ("placed_at", "ranked_at", "updated_at")),
         string("request_hash"),
         sa.UniqueConstraint("portfolio_id", "client_order_id", name="one_order_for_each_key"),
         one_of("side", "BUY", "SELL"),
-        one_of("type", "MARKET", "LIMIT"),
-        one_of("time_in_force", "DAY", "GTC", "IOC"),
+        one_of("type", "MARKET", "LIMIT", "STOP", "STOP_LIMIT", "TRAILING_STOP"),
+        one_of("time_in_force", "DAY", "GTC", "GTD", "IOC", "FOK"),
         one_of("status", "PENDING", "OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "REJECTED", "EXPIRED"),
         more_than_zero("quantity"),
         at_least_zero("filled_quantity"),
@@ -164,6 +165,8 @@ def orders() -> None:
     )
     op.create_index("orders_by_owner", "orders", ["owner_id", "placed_at", "id"])
     op.create_index("orders_by_portfolio", "orders", ["portfolio_id", "placed_at", "id"])
+    op.create_index("orders_by_owner_changed", "orders", ["owner_id", "updated_at", "id"])
+    op.create_index("orders_by_portfolio_changed", "orders", ["portfolio_id", "updated_at", "id"])
     op.create_index(
         "orders_working", "orders", ["portfolio_id", "symbol"], postgresql_where=WORKING, sqlite_where=WORKING
     )

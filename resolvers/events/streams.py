@@ -1,24 +1,27 @@
 """Events as they happen, resumable: nothing lost, nothing twice, each with the one before it."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Never, TypeVar
 from uuid import UUID
 
 from infrastructure import log
+from models.cursors import CursorExpired
 from models.enums import AggregateType, EventType
-from models.errors import BadRequest, Unauthenticated
+from models.errors import BadRequest
 from models.events import EventFilter, RecordedEvent
 from models.facts import OrderAsOf, PositionAsOf, fill_of, order_of, position_of
 from models.orders import Fill
-from resolvers.context import Context, Viewer
+from models.positions import Position
+from resolvers.context import Context
 from resolvers.events.queries import cursor_of, known_place, visible
+from resolvers.pauses import with_pauses
+from resolvers.portfolios.loaders import holdings_by_portfolio
 from resolvers.portfolios.queries import portfolio
+from resolvers.signed_in import while_signed_in
 
-T = TypeVar("T")
+HEARTBEAT_S, HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 15, 1, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,57 @@ class PositionEvent:
     fill: Fill | None
 
 
+@dataclass(frozen=True, slots=True)
+class PositionSnapshot:
+    """Every open position of a portfolio, as it was at `cursor` or a little later."""
+
+    cursor: str
+    positions: list[Position]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHeartbeat:
+    """Nothing has happened up to `cursor`."""
+
+    cursor: str
+    at: datetime
+
+
+async def positions(
+    ctx: Context, portfolio_id: UUID, after: str | None, heartbeat_s: int | None
+) -> AsyncGenerator[PositionSnapshot | PositionEvent | StreamHeartbeat, None]:
+    """A portfolio's positions kept complete: a snapshot, each change behind it, and a heartbeat when nothing happens.
+
+    With `after` that this log still knows there is no snapshot, but every change since; with one that it does not
+    know there is a new snapshot. Changes that the snapshot already shows are left out.
+    """
+    pause_s = HEARTBEAT_S if heartbeat_s is None else heartbeat_s
+    if not HEARTBEAT_S_MIN <= pause_s <= HEARTBEAT_S_MAX:
+        message = f"`heartbeatSeconds` is {pause_s}: it has to be between {HEARTBEAT_S_MIN} and {HEARTBEAT_S_MAX}."
+        raise BadRequest(message, "heartbeatSeconds")
+    chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
+    place, shown = await _begin(ctx, after), dict[UUID, int]()
+    if place is None:
+        place = ctx.services.relay.position
+        held = [each for each in await ctx.load(holdings_by_portfolio, portfolio_id) if each.closed_at is None]
+        shown = {each.id: each.version for each in held}
+        yield PositionSnapshot(cursor_of(ctx, place), sorted(held, key=lambda each: (each.opened_at, each.id)))
+    stream = _follow(ctx, chosen, cursor_of(ctx, place))
+    async with contextlib.aclosing(with_pauses(stream, pause_s)) as events:
+        async for found in events:
+            if found is None:
+                yield StreamHeartbeat(cursor_of(ctx, ctx.services.relay.position), ctx.now)
+            elif found[0].version > shown.get(found[0].aggregate_id, 0):
+                yield _position_event(ctx, *found)
+
+
+async def _begin(ctx: Context, after: str | None) -> int | None:
+    try:
+        return None if after is None else await known_place(ctx, after)
+    except CursorExpired:
+        return None
+
+
 async def position_events(
     ctx: Context, portfolio_id: UUID | None, after: str | None
 ) -> AsyncGenerator[PositionEvent, None]:
@@ -55,6 +109,12 @@ async def position_events(
             yield PositionEvent(
                 cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, position_of(event), fill_of(event)
             )
+
+
+def _position_event(ctx: Context, event: RecordedEvent, previous: str | None) -> PositionEvent:
+    return PositionEvent(
+        cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, position_of(event), fill_of(event)
+    )
 
 
 async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncGenerator[OrderEvent, None]:
@@ -100,69 +160,3 @@ async def _follow(
             ctx.renew()
             yield event, previous
             previous = cursor_of(ctx, event.seq)
-
-
-async def while_signed_in(ctx: Context, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The stream, until the token expires, or the session or key behind it ends: then `Unauthenticated`."""
-    tasks: list[asyncio.Future[Any]] = []
-    try:
-        over = asyncio.ensure_future(_session_over(ctx, await _session_began(ctx)))
-        tasks.append(over)
-        while True:
-            following = asyncio.ensure_future(anext(stream))
-            tasks[1:] = [following]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if over.done():
-                over.result()
-            yield following.result()
-    except StopAsyncIteration:
-        return
-    finally:
-        for task in tasks:
-            task.cancel()
-        # Also those that are done: what they raised is then known, and nobody complains that it was not looked at.
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await stream.aclose()
-
-
-def _session_ended(viewer: Viewer) -> EventFilter:
-    ended, kind, ended_id = EventType.SESSION_ENDED, AggregateType.SESSION, viewer.session_id
-    if viewer.key_id is not None:
-        ended, kind, ended_id = EventType.API_KEY_REVOKED, AggregateType.API_KEY, viewer.key_id
-    return EventFilter(types=frozenset({ended}), aggregate_type=kind, aggregate_id=ended_id)
-
-
-async def _session_began(ctx: Context) -> int:
-    """A place in the log up to which the viewer's session had not ended; raises `Unauthenticated` if it has.
-
-    The caller may have been authenticated long ago: a websocket is only when it connects.
-    """
-    viewer, place = ctx.signed_in(), ctx.services.relay.position
-    if viewer.expires_at is not None and viewer.expires_at <= ctx.now:
-        raise _expired()
-    async with ctx.services.database.read() as connection:
-        if await log.last_matching(connection, place, _session_ended(viewer)) is not None:
-            raise _revoked()
-    return place
-
-
-async def _session_over(ctx: Context, place: int) -> Never:
-    viewer = ctx.signed_in()
-    left_s = None if viewer.expires_at is None else max((viewer.expires_at - ctx.now).total_seconds(), 0)
-    try:
-        async with (
-            contextlib.aclosing(ctx.services.relay.follow(place, _session_ended(viewer))) as ends,
-            asyncio.timeout(left_s),
-        ):
-            await anext(ends)
-    except TimeoutError:
-        raise _expired() from None
-    raise _revoked()
-
-
-def _expired() -> Unauthenticated:
-    return Unauthenticated("The access token has expired.", "EXPIRED")
-
-
-def _revoked() -> Unauthenticated:
-    return Unauthenticated("The sign-in has ended, or the API key has been revoked.", "REVOKED")

@@ -1,30 +1,38 @@
 """One way to look at an order before it is accepted: placing and previewing go through it alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 
 from infrastructure.database import Transaction as UnitOfWork
+from infrastructure.services import Services
 from infrastructure.settings import Settings
 from models.enums import ErrorCode, OrderType, RiskCheckKind
 from models.errors import Fault, FundsFault, RiskFault, refuse_if
 from models.marketdata import Instrument, Quote
 from models.money import ZERO, exact
+from models.orders import Order
 from models.portfolios import Portfolio
 from models.pretrade import Book, Estimate, Proposal, assess, estimate, largest_acceptable, worst_price
 from models.risk import RiskCheck
+from models.triggers import trailing_stop
 from resolvers.marketdata.queries import instruments_in
 from resolvers.orders import store
-from resolvers.orders.inputs import PlaceOrder, instrument_faults, rules_of
+from resolvers.orders.inputs import PlaceOrder, instrument_faults, past_faults, rules_of
 
 
 @dataclass(frozen=True, slots=True)
 class Appraisal:
-    """What an order would meet: `price` is its worst, `checks` all that were made."""
+    """What an order would meet: `price` is its worst, `checks` all that were made.
+
+    `mark` is the last price that a trailing stop begins at.
+    """
 
     book: Book
     instrument: Instrument
+    proposal: Proposal
+    mark: Decimal | None
     price: Decimal
     checks: Sequence[RiskCheck]
 
@@ -35,31 +43,60 @@ class Appraisal:
 
 
 async def appraise(
-    tx: UnitOfWork, portfolio: Portfolio, request: PlaceOrder, settings: Settings, now: datetime
+    tx: UnitOfWork, portfolio: Portfolio, request: PlaceOrder, services: Services, replacing: Order | None = None
 ) -> Appraisal:
-    """Look at an order under the portfolio's lock; refuses what no check can judge (bad input, no fresh price)."""
+    """Look at an order under the portfolio's lock; refuses what no check can judge (bad input, no fresh price).
+
+    In place of a working order, what that one holds and would trade is left out, and so is what of it is filled.
+    """
     instrument = (await instruments_in(tx.connection, [request.symbol])).get(request.symbol)
-    refuse_if(instrument_faults(request, instrument, portfolio.base_currency))
+    now = services.clock.now()
+    refuse_if([*instrument_faults(request, instrument, portfolio.base_currency), *past_faults(request, now)])
     if instrument is None:
         raise AssertionError("an instrument that is missing was refused above")
     book = await store.book(tx, portfolio, [request.symbol])
     quote = book.quotes.get(request.symbol)
-    refuse_if(_price_faults(request, quote, settings, now))
-    rules = rules_of(settings)
-    price = worst_price(request.proposal, quote, rules)
+    refuse_if(_quote_faults(request, quote, services))
+    mark, quantity = None if quote is None else quote.last, request.quantity
+    if replacing is not None:
+        book, quantity = without(book, replacing), remaining(request.quantity, replacing)
+        mark = replacing.high_water_mark
+    proposal = request.proposal(quantity, _stop(request, mark, instrument))
+    rules = rules_of(services.settings)
+    price = worst_price(proposal, quote, rules)
     if price is None:
         raise AssertionError("an order without a price was refused above")
-    return Appraisal(book, instrument, price, assess(book, request.proposal, price, rules))
+    return Appraisal(book, instrument, proposal, mark, price, assess(book, proposal, price, rules))
 
 
-def _price_faults(request: PlaceOrder, quote: Quote | None, settings: Settings, now: datetime) -> list[Fault]:
-    if request.type is not OrderType.MARKET:
+def _stop(request: PlaceOrder, mark: Decimal | None, instrument: Instrument) -> Decimal | None:
+    if request.type is not OrderType.TRAILING_STOP or mark is None:
+        return request.stop_price
+    return trailing_stop(request.side, mark, request.trail_amount, request.trail_percent, instrument.tick_size)
+
+
+@exact
+def remaining(quantity: Decimal, order: Order) -> Decimal:
+    """What would be left to trade of an order changed to that quantity."""
+    return quantity - order.filled_quantity
+
+
+@exact
+def without(book: Book, order: Order) -> Book:
+    """The book as if the working order were not there."""
+    portfolio = replace(book.portfolio, reserved_cash=book.portfolio.reserved_cash - order.reserved_cash)
+    return replace(book, portfolio=portfolio, working=[each for each in book.working if each.id != order.id])
+
+
+def _quote_faults(request: PlaceOrder, quote: Quote | None, services: Services) -> list[Fault]:
+    if request.type not in (OrderType.MARKET, OrderType.TRAILING_STOP):
         return []
-    if quote is None:
-        message = f"{request.symbol} has no quote: a MARKET order can't be priced."
-    elif quote.age(now) > timedelta(milliseconds=settings.quote_stale_after_ms):
-        age_s = int(quote.age(now).total_seconds())
-        message = f"The quote of {request.symbol} is {age_s} s old: a MARKET order can't be priced."
+    age = None if quote is None else quote.age(services.clock.now())
+    if age is None:
+        message = f"{request.symbol} has no quote: a {request.type} order can't be priced."
+    elif age > timedelta(milliseconds=services.settings.quote_stale_after_ms):
+        age_s = int(age.total_seconds())
+        message = f"The quote of {request.symbol} is {age_s} s old: a {request.type} order can't be priced."
     else:
         return []
     return [Fault(ErrorCode.INSTRUMENT_NOT_TRADABLE, message, ("input", "symbol"))]
@@ -96,17 +133,15 @@ class Preview:
 
 
 @exact
-def preview_of(appraisal: Appraisal, request: PlaceOrder, settings: Settings) -> Preview:
+def preview_of(appraisal: Appraisal, settings: Settings) -> Preview:
     """The estimate, every check, and how much of the order would be let through."""
-    rules = rules_of(settings)
+    rules, proposal = rules_of(settings), appraisal.proposal
 
-    def accepts(proposal: Proposal) -> bool:
-        return all(check.passed for check in assess(appraisal.book, proposal, appraisal.price, rules))
+    def accepts(part: Proposal) -> bool:
+        return all(check.passed for check in assess(appraisal.book, part, appraisal.price, rules))
 
-    most = request.quantity
+    most = proposal.quantity
     if not appraisal.accepted:
         lot = appraisal.instrument.lot_size
-        most = largest_acceptable(request.proposal, lot, accepts, int(request.quantity // lot))
-    return Preview(
-        estimate(appraisal.book, request.proposal, rules), appraisal.checks, most, accepted=appraisal.accepted
-    )
+        most = largest_acceptable(proposal, lot, accepts, int(proposal.quantity // lot))
+    return Preview(estimate(appraisal.book, proposal, rules), appraisal.checks, most, accepted=appraisal.accepted)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select
 
 from infrastructure.rows import columns, read_all
 from infrastructure.services import Services
-from models.enums import OrderSide, OrderStatus
+from models.enums import OrderDirection, OrderOrderField, OrderSide, OrderStatus
 from models.errors import refuse_if
 from models.facts import OrderAsOf
 from models.orders import Fill, FillRow, Order, OrderRow
@@ -65,11 +65,31 @@ def _fill_conditions(chosen: FillChoice) -> Sequence[ColumnElement[bool]]:
     return [] if chosen.version_max is None else [FILLS.c.order_version <= chosen.version_max]
 
 
-def _orders(parent: str) -> Listing[Order]:
-    return Listing(OrderRow, Order, ("placed_at", "id"), parent=parent, descending=True, conditions=_conditions)
+@dataclass(frozen=True, slots=True)
+class OrderSorting:
+    """In what order: by when they were accepted or changed last."""
+
+    by: OrderOrderField = OrderOrderField.PLACED_AT
+    direction: OrderDirection = OrderDirection.DESC
 
 
-ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _orders("owner_id"), _orders("portfolio_id")
+def _sorted_listings(parent: str) -> dict[OrderSorting, Listing[Order]]:
+    return {
+        OrderSorting(by, direction): Listing(
+            OrderRow,
+            Order,
+            (by.lower(), "id"),
+            parent=parent,
+            descending=direction is OrderDirection.DESC,
+            conditions=_conditions,
+        )
+        for by in OrderOrderField
+        for direction in OrderDirection
+    }
+
+
+ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _sorted_listings("owner_id"), _sorted_listings("portfolio_id")
+NEWEST_FIRST = OrderSorting()
 FILLS_OF_ORDER = Listing(FillRow, Fill, ("executed_at", "id"), parent="order_id", conditions=_fill_conditions)
 orders_by_id, fills_by_id = mine_by_id(OrderRow, Order), mine_by_id(FillRow, Fill)
 
@@ -88,14 +108,18 @@ async def order(ctx: Context, order_id: UUID) -> Order | None:
     return None if ctx.viewer is None else await ctx.load(orders_by_id, order_id)
 
 
-async def orders_of_owner(ctx: Context, owner_id: UUID, args: PageArgs, chosen: OrderChoice) -> Page[Order]:
-    """A page of a user's orders, newest first."""
-    return await ORDERS_OF_OWNER.page(ctx, args, chosen, owner_id)
+async def orders_of_owner(
+    ctx: Context, owner_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
+) -> Page[Order]:
+    """A page of a user's orders."""
+    return await ORDERS_OF_OWNER[sorting].page(ctx, args, chosen, owner_id)
 
 
-async def orders_of_portfolio(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: OrderChoice) -> Page[Order]:
-    """A page of a portfolio's orders, newest first."""
-    return await ORDERS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
+async def orders_of_portfolio(
+    ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
+) -> Page[Order]:
+    """A page of a portfolio's orders."""
+    return await ORDERS_OF_PORTFOLIO[sorting].page(ctx, args, chosen, portfolio_id)
 
 
 async def fills_of_order(ctx: Context, parent: Order, args: PageArgs) -> Page[Fill]:
@@ -113,7 +137,6 @@ async def preview_order(ctx: Context, request: PlaceOrder) -> Preview:
     """What an order would do, without placing it: looked at under the same lock and by the same code as placing it."""
     ctx.signed_in()
     refuse_if(order_faults(request))
-    settings = ctx.services.settings
     async with ctx.services.database.write() as tx:
         portfolio = await locked(tx, ctx, request.portfolio_id)
-        return preview_of(await appraise(tx, portfolio, request, settings, ctx.now), request, settings)
+        return preview_of(await appraise(tx, portfolio, request, ctx.services), ctx.services.settings)

@@ -78,10 +78,10 @@ async def save(tx: UnitOfWork, order: Order) -> None:
     await tx.execute(update(ORDERS).where(ORDERS.c.id == order.id).values(values(order)))
 
 
-async def close(tx: UnitOfWork, portfolio: Portfolio, before: Order, after: Order) -> None:
-    """Write an order that has ended; the portfolio gets back what it held."""
+async def change(tx: UnitOfWork, portfolio: Portfolio, before: Order, after: Order) -> Portfolio:
+    """Write a changed order; the portfolio holds back what that changed."""
     await save(tx, after)
-    await _hold(tx, portfolio, reserved(portfolio, before, after))
+    return await _hold(tx, portfolio, reserved(portfolio, before, after))
 
 
 async def add_fill(tx: UnitOfWork, fill: Fill) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from uuid import UUID
@@ -11,15 +11,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from infrastructure import log
-from infrastructure.broker import NO_MATCH, Desk, PaperBroker
+from infrastructure.broker import NOT_WAITING, Desk, PaperBroker
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from models.enums import AggregateType, EventType, OrderStatus, TimeInForce
 from models.events import EventFilter
 from models.facts import OrderAsOf, fill_of, order_of
 from models.orders import Order
-from resolvers.orders.commands import cancel_order, drop_order, execute_order
-from resolvers.orders.queries import every_working_order
+from resolvers.floor import desk
+from resolvers.orders.commands import cancel_order, execute_order
 from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader
@@ -91,16 +91,9 @@ async def became(services: Services, order: Order, states: frozenset[OrderStatus
     raise AssertionError("the relay stopped")
 
 
-def desk_of(services: Services, execute: Callable[..., object] | None = None) -> Desk:
+def desk_of(services: Services, execute: Callable[..., Awaitable[Order | None]] | None = None) -> Desk:
     """The use cases, or another way to execute."""
-
-    async def working() -> list[Order]:
-        return await every_working_order(services)
-
-    async def book(order_id: UUID, version: int, quantity: Decimal, price: Decimal) -> Order | None:
-        return await execute_order(services, order_id, version, quantity, price)
-
-    return Desk(working, execute or book, lambda order_id, reason: drop_order(services, order_id, reason))  # type: ignore[arg-type]  # reason: a test's own
+    return desk(services) if execute is None else dataclasses.replace(desk(services), execute=execute)
 
 
 @asynccontextmanager
@@ -208,7 +201,7 @@ async def test_broker_when_an_ioc_order_finds_too_little_then_its_rest_is_cancel
             ("CANCELLED", D(0)),
         ]
         for order in (nothing, away, unquoted):
-            assert (await became(services, order, ENDED)).cancel_reason == NO_MATCH
+            assert (await became(services, order, ENDED)).cancel_reason == NOT_WAITING[TimeInForce.IOC]
     assert (await floor.trader.portfolio()).reserved_cash == D(0)
 
 

@@ -26,9 +26,9 @@ from resolvers.accounts.commands import (
 from resolvers.accounts.keys import KEYS, api_key, api_keys
 from resolvers.accounts.queries import authenticate, authorization, user_by_id
 from resolvers.context import Context
-from resolvers.events.streams import while_signed_in
 from resolvers.risk.commands import pause_trading
 from resolvers.scopes import NEEDS, needs
+from resolvers.signed_in import while_signed_in
 from tests.support.clock import START, ManualClock
 from tests.support.people import ADDRESS, PASSWORD, anonymous, context_of, events_of, signed_up, story_of
 

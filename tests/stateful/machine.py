@@ -99,7 +99,14 @@ class BookMachine(RuleBasedStateMachine):
         wish = Wish(symbol, side, tif, F(quantity), None if limit is None else F(limit))
         kind = OrderType.MARKET if limit is None else OrderType.LIMIT
         request = PlaceOrder(
-            self.portfolios[who], symbol, OrderSide(side), kind, quantity, limit, TimeInForce(tif), key
+            self.portfolios[who],
+            symbol,
+            OrderSide(side),
+            kind,
+            quantity,
+            limit,
+            time_in_force=TimeInForce(tif),
+            client_order_id=key,
         )
         refusal = self.oracle.refusal(account, wish, self.now)
         if ask_first and (refusal is None or refusal.failed):
@@ -120,7 +127,14 @@ class BookMachine(RuleBasedStateMachine):
             return
         changes, codes = BAD[how]
         request = PlaceOrder(
-            self.portfolios[who], "AAPL", OrderSide.BUY, OrderType.LIMIT, D(1), D(100), TimeInForce.GTC, "bad"
+            self.portfolios[who],
+            "AAPL",
+            OrderSide.BUY,
+            OrderType.LIMIT,
+            D(1),
+            D(100),
+            time_in_force=TimeInForce.GTC,
+            client_order_id="bad",
         )
         self._step(self._expect(Refusal(codes), place_order(self.pit.traders[who], replace(request, **changes))))
 

@@ -87,7 +87,7 @@ class Trader:
         portfolio = (await create_portfolio(ctx, "Main", None, D(cash))).value
         return cls(ctx, portfolio.id)
 
-    async def place(  # noqa: PLR0913 - reason: an order has as many parts
+    async def place(
         self,
         side: str,
         quantity: str,
@@ -100,7 +100,7 @@ class Trader:
         """Place an order: at the market, or at a limit."""
         return await place_order(self.ctx, self.request(side, quantity, symbol, limit, key=key, tif=tif))
 
-    def request(  # noqa: PLR0913 - reason: likewise
+    def request(
         self,
         side: str,
         quantity: str,
@@ -135,6 +135,7 @@ class Trader:
 
     async def portfolio(self) -> Portfolio:
         """As it is stored."""
+        found: Portfolio
         [found] = [
             each for each in await stored(self.ctx.services, PortfolioRow, Portfolio) if each.id == self.portfolio_id
         ]

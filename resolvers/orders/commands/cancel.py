@@ -13,7 +13,7 @@ from models.portfolios import Portfolio
 from resolvers.context import Context
 from resolvers.orders import store
 from resolvers.portfolios.inputs import reason_faults
-from resolvers.portfolios.store import lock
+from resolvers.portfolios.store import lock, locked
 from resolvers.requests import Done
 from resolvers.scopes import needs
 
@@ -33,8 +33,21 @@ async def cancel_order(ctx: Context, order_id: UUID, reason: str | None = None) 
             raise missing("order", "orderId")
         if not order.working:
             raise Refused(Fault(ErrorCode.ORDER_NOT_OPEN, f"The order is {order.status}.", ("input", "orderId")))
-        order = await _cancel(tx, portfolio, order, reason or BY_CALLER, ctx.services, viewer.user.id)
+        _, order = await _cancel(tx, portfolio, order, reason or BY_CALLER, ctx.services, viewer.user.id)
     return Done(order, tx.position)
+
+
+@needs(ApiScope.TRADE)
+async def cancel_all_orders(ctx: Context, portfolio_id: UUID, symbol: str | None = None) -> Done[list[Order]]:
+    """Cancel every working order of a portfolio of the viewer's, or those of one instrument; all of them or none."""
+    viewer = ctx.signed_in()
+    async with ctx.services.database.write() as tx:
+        portfolio, ended = await locked(tx, ctx, portfolio_id), []
+        for order in await store.working(tx, portfolio_id):
+            if symbol is None or order.symbol == symbol:
+                portfolio, after = await _cancel(tx, portfolio, order, BY_CALLER, ctx.services, viewer.user.id)
+                ended.append(after)
+    return Done(ended, tx.position if ended else ctx.position)
 
 
 async def drop_order(services: Services, order_id: UUID, reason: str) -> Order | None:
@@ -44,13 +57,13 @@ async def drop_order(services: Services, order_id: UUID, reason: str) -> Order |
         order = await store.get(tx, order_id) if portfolio else None
         if portfolio is None or order is None or not order.working:
             return None
-        return await _cancel(tx, portfolio, order, reason, services, None)
+        return (await _cancel(tx, portfolio, order, reason, services, None))[1]
 
 
 async def _cancel(
     tx: UnitOfWork, portfolio: Portfolio, order: Order, reason: str, services: Services, actor_id: UUID | None
-) -> Order:
+) -> tuple[Portfolio, Order]:
     after = cancelled(order, reason, services.clock.now())
-    await store.close(tx, portfolio, order, after)
+    portfolio = await store.change(tx, portfolio, order, after)
     tx.record(facts.of_order(EventType.ORDER_CANCELLED, after, actor_id))
-    return after
+    return portfolio, after

@@ -43,7 +43,7 @@ async def execute_order(
         order = filled(before, quantity, price, rate, now)
         fill = _fill(services, order, quantity, price, rate, now)
         tx.record(facts.of_order(EventType.ORDER_EXECUTED, order, None, fill))
-        if order.working and order.time_in_force is TimeInForce.IOC:
+        if order.working and order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
             order = cancelled(order, IOC_REST, now)
             tx.record(facts.of_order(EventType.ORDER_CANCELLED, order, None))
         await store.save(tx, order)

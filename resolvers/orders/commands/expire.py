@@ -26,7 +26,7 @@ async def expire_due(services: Services) -> int:
             order = await store.get(tx, order_id) if portfolio else None
             if portfolio and order and order.working and is_due(order, now):
                 after = expired(order, now)
-                await store.close(tx, portfolio, order, after)
+                await store.change(tx, portfolio, order, after)
                 tx.record(facts.of_order(EventType.ORDER_EXPIRED, after, None))
                 count += 1
     return count

@@ -1,13 +1,17 @@
 """Placing an order: checked, written and recorded under the portfolio's lock, once for each key."""
 
+from dataclasses import dataclass
+from uuid import UUID
+
 from infrastructure.database import Transaction as UnitOfWork
 from models import facts
-from models.enums import ApiScope, ErrorCode, EventType, OrderSide, OrderStatus
+from models.enums import ApiScope, ErrorCode, EventType, OrderSide, OrderStatus, OrderType
 from models.errors import ConflictFault, Refused, refuse_if
 from models.lifecycle import reserve
 from models.money import ZERO
 from models.orders import Order
 from models.portfolios import Portfolio
+from models.triggers import TRIGGERED_TYPES
 from resolvers.context import Context
 from resolvers.orders import store
 from resolvers.orders.appraisal import Appraisal, appraise, faults_of
@@ -23,28 +27,46 @@ async def place_order(ctx: Context, request: PlaceOrder) -> Done[Order]:
 
     A refusal (bad input, a check that failed) writes nothing and does not use up the key.
     """
-    viewer, settings = ctx.signed_in(), ctx.services.settings
     refuse_if(order_faults(request))
     async with ctx.services.database.write() as tx:
         portfolio = await locked(tx, ctx, request.portfolio_id)
-        if standing := await _placed_before(tx, request):
-            return Done(standing, ctx.position)
-        appraisal = await appraise(tx, portfolio, request, settings, ctx.now)
-        refuse_if(faults_of(appraisal.checks))
-        order = _accepted(ctx, request, portfolio, appraisal)
-        await store.create(tx, portfolio, order, request.hash)
-        tx.record(facts.of_order(EventType.ORDER_PLACED, order, viewer.user.id))
-    return Done(order, tx.position)
+        placed = await place_in(tx, ctx, portfolio, request)
+    return Done(placed.order, tx.position if placed.new else ctx.position)
 
 
-async def _placed_before(tx: UnitOfWork, request: PlaceOrder) -> Order | None:
-    if request.client_order_id is None:
-        return None
-    standing = await store.by_key(tx, request.portfolio_id, request.client_order_id)
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An order, and whether this request made it or one before."""
+
+    order: Order
+    new: bool
+
+
+async def place_in(
+    tx: UnitOfWork, ctx: Context, portfolio: Portfolio, request: PlaceOrder, body: str | None = None
+) -> Placed:
+    """Place an order whose own faults were looked for, in a transaction that holds the portfolio.
+
+    `body` is the hash of what was asked, where that was something else than the order itself.
+    """
+    body = body or request.hash
+    if standing := await placed_before(tx, portfolio.id, request.client_order_id, body):
+        return Placed(standing, new=False)
+    appraisal = await appraise(tx, portfolio, request, ctx.services)
+    refuse_if(faults_of(appraisal.checks))
+    order = _accepted(ctx, request, portfolio, appraisal)
+    await store.create(tx, portfolio, order, body)
+    tx.record(facts.of_order(EventType.ORDER_PLACED, order, ctx.owner_id))
+    return Placed(order, new=True)
+
+
+async def placed_before(tx: UnitOfWork, portfolio_id: UUID, key: str | None, body: str) -> Order | None:
+    """The order that the same request made before; refused as a conflict if another request has used its key."""
+    standing = None if key is None else await store.by_key(tx, portfolio_id, key)
     if standing is None:
         return None
     order, request_hash = standing
-    if request_hash != request.hash:
+    if request_hash != body:
         message = "`clientOrderId` was used before, for another order."
         raise Refused(ConflictFault(ErrorCode.CONFLICT, message, ("input", "clientOrderId"), order))
     return order
@@ -67,18 +89,23 @@ def _accepted(ctx: Context, request: PlaceOrder, portfolio: Portfolio, appraisal
         filled_quantity=ZERO,
         filled_notional=ZERO,
         limit_price=request.limit_price,
+        stop_price=appraisal.proposal.stop_price,
+        trail_amount=request.trail_amount,
+        trail_percent=request.trail_percent,
+        high_water_mark=appraisal.mark if request.type is OrderType.TRAILING_STOP else None,
         average_fill_price=None,
-        # Neither type waits for a trigger: accepted is at the market.
-        status=OrderStatus.OPEN,
+        # What waits for a trigger is not at the market yet; anything else is, once it is accepted.
+        status=OrderStatus.PENDING if request.type in TRIGGERED_TYPES else OrderStatus.OPEN,
         commission=ZERO,
         reserve_price=worst,
         reserved_cash=reserve(request.side, worst, request.quantity, rate),
         reject_reason=None,
         cancel_reason=None,
         triggered_at=None,
-        expire_at=request.expire_at(now),
+        expire_at=request.ends_at(now),
         closed_at=None,
         version=1,
         placed_at=now,
+        ranked_at=now,
         updated_at=now,
     )

@@ -1,0 +1,78 @@
+"""Triggering a stop: it goes to the market, or is rejected if what it would cost is not there any more."""
+
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import update
+
+from infrastructure.services import Services
+from models import facts
+from models.enums import EventType, OrderSide, OrderStatus
+from models.lifecycle import rejected, reserve, triggered
+from models.money import ZERO, text
+from models.orders import Order
+from models.pretrade import Book, Proposal, Rules, exposure, funds, worst_price
+from resolvers.orders import store
+from resolvers.orders.appraisal import without
+from resolvers.orders.inputs import rules_of
+from resolvers.portfolios.store import lock
+
+
+async def trigger_order(services: Services, order_id: UUID, version: int) -> Order | None:
+    """Trigger a waiting order as it was at `version`; none, and nothing written, if it has changed since."""
+    async with services.database.write() as tx:
+        portfolio = await lock(tx, store.portfolio_of(order_id), None)
+        before = await store.get(tx, order_id) if portfolio else None
+        if portfolio is None or before is None or before.version != version or before.status is not OrderStatus.PENDING:
+            return None
+        rules, now = rules_of(services.settings), services.clock.now()
+        book = await store.book(tx, portfolio, [before.symbol])
+        price = _reserve_price(book, before, rules)
+        lacking = _lacking(book, before, price, rules)
+        if lacking is None:
+            after = triggered(before, price, rules.commission_rate, now)
+            tx.record(facts.of_order(EventType.ORDER_TRIGGERED, after, None))
+        else:
+            after = rejected(before, lacking, now)
+            tx.record(facts.of_order(EventType.ORDER_REJECTED, after, None))
+        await store.change(tx, portfolio, before, after)
+    return after
+
+
+def _reserve_price(book: Book, order: Order, rules: Rules) -> Decimal | None:
+    if order.side is OrderSide.SELL:
+        return None
+    return worst_price(_proposal(order), book.quotes.get(order.symbol), rules) or order.reserve_price
+
+
+def _lacking(book: Book, order: Order, price: Decimal | None, rules: Rules) -> str | None:
+    """What is missing for a buy that may cost more than it has held back; none if it is there."""
+    if (
+        price is None
+        or reserve(order.side, price, order.remaining_quantity, rules.commission_rate) <= order.reserved_cash
+    ):
+        return None
+    rest, proposal = without(book, order), _proposal(order)
+    needs = funds(rest, proposal, exposure(rest, proposal, price), rules)
+    if needs.required <= max(needs.available, ZERO):
+        return None
+    return f"Triggered without funds: it needs {text(needs.required)} of {text(needs.available)} buying power."
+
+
+def _proposal(order: Order) -> Proposal:
+    return Proposal(order.symbol, order.side, order.type, order.remaining_quantity, order.limit_price)
+
+
+async def move_stops(services: Services, orders: list[Order]) -> None:
+    """Keep the marks and stops of trailing orders that still wait. Ticks are not events, and neither is this."""
+    async with services.database.write() as tx:
+        for order in orders:
+            await tx.execute(
+                update(store.ORDERS)
+                .where(
+                    store.ORDERS.c.id == order.id,
+                    store.ORDERS.c.version == order.version,
+                    store.ORDERS.c.status == OrderStatus.PENDING,
+                )
+                .values(high_water_mark=order.high_water_mark, stop_price=order.stop_price)
+            )

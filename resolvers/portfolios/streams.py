@@ -1,0 +1,51 @@
+"""What a portfolio is worth as it changes, conflated."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, Hashable
+from uuid import UUID
+
+from models.errors import BadRequest
+from models.valuation import Valuation
+from resolvers.conflation import latest, pause_s
+from resolvers.context import Context
+from resolvers.portfolios.loaders import Worth
+from resolvers.portfolios.queries import portfolio, worth
+from resolvers.signed_in import while_signed_in
+
+
+async def valuations(ctx: Context, portfolio_id: UUID, every_ms: int | None) -> AsyncGenerator[Worth, None]:
+    """What a portfolio of the viewer's is worth, then each time that it changed, by prices or by trades."""
+    ctx.signed_in()
+    least_s = pause_s(every_ms)
+    if await portfolio(ctx, portfolio_id) is None:
+        raise BadRequest("No such portfolio.", "portfolioId")
+
+    async def read() -> dict[Hashable, tuple[Hashable, Worth]]:
+        ctx.renew()
+        found = await worth(ctx, portfolio_id)
+        return {} if found is None else {portfolio_id: (_mark(found.valuation), found)}
+
+    async with contextlib.aclosing(while_signed_in(ctx, latest(read, lambda: _change(ctx), least_s))) as changing:
+        async for found in changing:
+            yield found
+
+
+def _mark(valuation: Valuation) -> Hashable:
+    """All of it but the moment, which always moves."""
+    return dataclasses.replace(valuation, as_of=valuation.as_of.min)
+
+
+async def _change(ctx: Context) -> None:
+    """Wait until a quote moved, or something was written to the log."""
+    relay = ctx.services.relay
+    waits = [
+        asyncio.ensure_future(ctx.services.quotes.moved()),
+        asyncio.ensure_future(relay.reached(relay.position + 1)),
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,195 @@
+"""Stops, trailing stops, good-till-date, fill-or-kill: through a broker whose market the test moves."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from infrastructure.broker import PaperBroker
+from infrastructure.services import Services
+from models.enums import ErrorCode, OrderSide, OrderStatus, OrderType, TimeInForce
+from models.errors import Refused
+from models.orders import Order, OrderRow
+from resolvers.floor import desk
+from resolvers.orders.commands import expire_due, place_order
+from resolvers.orders.inputs import PlaceOrder
+from tests.support.market import Market, Trader, stored
+from tests.support.people import story_of
+
+D = Decimal
+
+
+class Floor:
+    """A market, a broker on it, and a trader with 100,000."""
+
+    def __init__(self, market: Market, trader: Trader) -> None:
+        self.market, self.trader, self.services = market, trader, market.services
+        self.broker = PaperBroker(
+            self.services.relay, self.services.quotes, desk(self.services), lambda: True, self.services.clock.now
+        )
+
+    @classmethod
+    async def open(cls, services: Services) -> "Floor":
+        floor = cls(await Market.open(services), await Trader.with_cash(services))
+        await floor.quote("100.00")
+        return floor
+
+    async def quote(self, last: str, size: str = "1000") -> None:
+        """The last price, a cent wide on both sides; the broker is told."""
+        price = D(last)
+        quote = await self.market.quote("AAPL", str(price - D("0.01")), str(price + D("0.01")), last=last, size=size)
+        await self.broker.load()
+        await self.broker.on_quotes([quote])
+
+    async def place(self, side: str, kind: OrderType, quantity: str = "10", **more: Any) -> Order:
+        prices: dict[str, Any] = {key: D(value) if type(value) is str else value for key, value in more.items()}
+        request = PlaceOrder(
+            portfolio_id=self.trader.portfolio_id,
+            symbol="AAPL",
+            side=OrderSide(side),
+            type=kind,
+            quantity=D(quantity),
+            **({"time_in_force": TimeInForce.GTC} | prices),
+        )
+        return (await place_order(self.trader.ctx, request)).value
+
+    async def now(self, order: Order) -> Order:
+        """The order as it is stored."""
+        [found] = [each for each in await stored(self.services, OrderRow, Order) if each.id == order.id]
+        assert isinstance(found, Order)
+        return found
+
+
+async def test_stop_when_the_last_price_comes_to_it_then_it_goes_to_the_market_and_is_filled(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.STOP, stop_price="105")
+    assert (order.status, order.reserved_cash) == (OrderStatus.PENDING, D("1082.5815"))  # 105 x 1.03 x 10 x 1.001
+    await floor.quote("104.99")
+    assert (await floor.now(order)).status is OrderStatus.PENDING
+    await floor.quote("105.00")
+    done = await floor.now(order)
+    assert (done.status, done.average_fill_price) == (OrderStatus.FILLED, D("105.01"))
+    assert done.triggered_at == services.clock.now()
+    assert (await floor.trader.portfolio()).reserved_cash == 0
+    story = await story_of(services, floor.trader.ctx.owner_id)
+    assert story[-5:] == ["ORDER_PLACED", "ORDER_TRIGGERED", "ORDER_EXECUTED", "POSITION_OPENED", "CASH_MOVED"]
+
+
+async def test_stop_when_the_market_is_through_it_already_then_it_triggers_at_the_next_quote(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("SELL", OrderType.STOP, stop_price="101")
+    assert order.reserved_cash == 0
+    await floor.quote("100.50")
+    assert (await floor.now(order)).status is OrderStatus.FILLED
+
+
+async def test_stop_limit_when_triggered_then_it_waits_at_its_limit(services: Services) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.STOP_LIMIT, stop_price="105", limit_price="104")
+    await floor.quote("106.00")
+    assert (await floor.now(order)).status is OrderStatus.OPEN
+    await floor.quote("103.99")
+    assert (await floor.now(order)).average_fill_price == D("104.00")
+
+
+async def test_trailing_stop_when_the_price_rises_and_falls_then_its_stop_follows_up_and_stays(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    by_amount = await floor.place("SELL", OrderType.TRAILING_STOP, trail_amount="5")
+    by_percent = await floor.place("SELL", OrderType.TRAILING_STOP, trail_percent="10")
+    assert (by_amount.stop_price, by_percent.stop_price) == (D(95), D(90))
+    await floor.quote("110.00")
+    await floor.quote("107.00")
+    marks = [await floor.now(each) for each in (by_amount, by_percent)]
+    assert [(each.high_water_mark, each.stop_price, each.version) for each in marks] == [
+        (D(110), D(105), 1),
+        (D(110), D(99), 1),
+    ]
+    await floor.quote("105.00")
+    assert (await floor.now(by_amount)).status is OrderStatus.FILLED
+    assert (await floor.now(by_percent)).status is OrderStatus.PENDING
+
+
+async def test_trailing_stop_when_it_buys_then_it_follows_the_price_down(services: Services) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.TRAILING_STOP, trail_amount="5")
+    await floor.quote("90.00")
+    assert (await floor.now(order)).stop_price == D(95)
+    await floor.quote("95.00")
+    assert (await floor.now(order)).status is OrderStatus.FILLED
+
+
+async def test_stop_when_triggered_without_funds_then_it_is_rejected_and_gives_back_its_reserve(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.STOP, "900", stop_price="105")
+    await floor.quote("130.00")
+    done = await floor.now(order)
+    assert done.status is OrderStatus.REJECTED
+    assert done.reject_reason == "Triggered without funds: it needs 120639.78927 of 100000 buying power."
+    assert (await floor.trader.portfolio()).reserved_cash == 0
+    assert (await story_of(services, floor.trader.ctx.owner_id))[-1] == "ORDER_REJECTED"
+
+
+async def test_fill_or_kill_when_the_size_is_not_there_then_nothing_is_filled_and_it_is_cancelled(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.LIMIT, "20", limit_price="101", time_in_force=TimeInForce.FOK)
+    await floor.quote("100.00", size="19")
+    done = await floor.now(order)
+    assert (done.status, done.filled_quantity) == (OrderStatus.CANCELLED, D(0))
+    assert done.cancel_reason == "Fill or kill: not all of it could be filled at once"
+
+
+async def test_fill_or_kill_when_the_size_is_there_then_all_of_it_is_filled(services: Services) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.MARKET, "20", time_in_force=TimeInForce.FOK)
+    await floor.quote("100.00", size="20")
+    assert (await floor.now(order)).status is OrderStatus.FILLED
+
+
+async def test_good_till_date_when_its_end_comes_then_it_expires_also_while_it_waits(services: Services) -> None:
+    floor = await Floor.open(services)
+    end = services.clock.now() + timedelta(hours=3)
+    waiting = await floor.place("BUY", OrderType.STOP, stop_price="105", time_in_force=TimeInForce.GTD, expire_at=end)
+    assert await expire_due(services) == 0
+    services.clock.advance(hours=3)  # type: ignore[attr-defined]  # reason: the fixture's clock is moved by hand
+    assert await expire_due(services) == 1
+    assert (await floor.now(waiting)).status is OrderStatus.EXPIRED
+    assert (await floor.trader.portfolio()).reserved_cash == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "fields"),
+    [
+        (OrderType.STOP, {}, ["stopPrice"]),
+        (OrderType.STOP, {"stop_price": "105", "limit_price": "106"}, ["limitPrice"]),
+        (OrderType.STOP_LIMIT, {}, ["limitPrice", "stopPrice"]),
+        (OrderType.TRAILING_STOP, {}, ["trailAmount"]),
+        (OrderType.TRAILING_STOP, {"trail_amount": "5", "trail_percent": "5"}, ["trailAmount"]),
+        (OrderType.TRAILING_STOP, {"trail_percent": "100"}, ["trailPercent"]),
+        (
+            OrderType.MARKET,
+            {"stop_price": "1", "trail_amount": "1", "trail_percent": "1"},
+            ["stopPrice", "trailAmount", "trailPercent"],
+        ),
+        (OrderType.STOP, {"stop_price": "105.001"}, ["stopPrice"]),
+        (OrderType.MARKET, {"time_in_force": TimeInForce.GTD}, ["expireAt"]),
+    ],
+)
+async def test_place_order_when_its_prices_do_not_fit_its_type_then_each_field_is_named(
+    services: Services, kind: OrderType, given: dict[str, Any], fields: list[str]
+) -> None:
+    floor = await Floor.open(services)
+    with pytest.raises(Refused) as refused:
+        await floor.place("BUY", kind, **given)
+    assert [fault.path for fault in refused.value.faults] == [("input", field) for field in fields]
+    assert {fault.code for fault in refused.value.faults} == {ErrorCode.INVALID_INPUT}
