@@ -157,7 +157,10 @@ class UserPayload(Payload):
     user: Person | None = strawberry.field(graphql_type=User | None, default=None, description="With the change.")
 
 
-def _auth(done: commands.SignedIn) -> AuthPayload:
+async def _auth(info: Info, done: commands.SignedIn) -> AuthPayload:
+    if info.context.viewer is None:
+        # What the answer goes on to ask of the user is asked by them.
+        info.context.viewer = await queries.authenticate(info.context.services, done.access_token)
     return AuthPayload(
         user=done.user,
         access_token=done.access_token,
@@ -190,17 +193,17 @@ class AccountQueries:
 
 @answering(AuthPayload)
 async def _register(info: Info, asked: Input[RegisterInput]) -> AuthPayload:
-    return _auth(await commands.register(info.context, Registration(**_given(asked))))
+    return await _auth(info, await commands.register(info.context, Registration(**_given(asked))))
 
 
 @answering(AuthPayload)
 async def _login(info: Info, asked: Input[LoginInput]) -> AuthPayload:
-    return _auth(await commands.login(info.context, asked.email, asked.password))
+    return await _auth(info, await commands.login(info.context, asked.email, asked.password))
 
 
 @answering(AuthPayload)
 async def _refresh_token(info: Info, asked: Input[RefreshTokenInput]) -> AuthPayload:
-    return _auth(await commands.refresh_token(info.context, asked.refresh_token))
+    return await _auth(info, await commands.refresh_token(info.context, asked.refresh_token))
 
 
 @answering(LogoutPayload)

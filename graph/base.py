@@ -11,6 +11,7 @@ from uuid import UUID
 
 import strawberry
 
+from models.cursors import SEQ_MAX
 from models.errors import BadRequest, Refused, invalid
 from resolvers.context import Context
 from resolvers.paging import Page, PageArgs
@@ -20,8 +21,6 @@ Key = UUID | str | int
 """What a type's objects are told apart by."""
 
 Info = strawberry.Info[Context, None]
-
-SEQ_MAX = 2**63 - 1
 
 
 def _seq(written: str) -> int:

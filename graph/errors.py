@@ -6,6 +6,7 @@ A refusal of a command is an error in its payload. What is wrong with the reques
 
 import asyncio
 import functools
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from decimal import Decimal
@@ -34,6 +35,8 @@ PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_USER_INPUT = "BAD_USER_INPUT"
 UNAVAILABLE = "The database can't be reached just now; nothing was written. Try again."
+
+_NUL_WRITTEN = re.compile(r"\\u(0000|\{0+\})")
 
 logger = structlog.get_logger(__name__)
 
@@ -187,15 +190,33 @@ def _ask_again(arguments: Iterable[object]) -> str:
 
 
 class Phases(SchemaExtension):
-    """Marks the errors of validation, which can't be told from those of variables afterwards."""
+    """Refuses what can't be stored, and marks the errors of validation: later they look like those of variables."""
 
     def on_validate(self) -> Iterator[None]:
-        """After it."""
+        """Before and after it."""
+        context = self.execution_context
+        if _NUL_WRITTEN.search(context.query or "") or _has_nul(context.variables):
+            refused = GraphQLError("A text can't have the character NUL in it.", extensions={"code": BAD_USER_INPUT})
+            context.pre_execution_errors = [refused]
+            yield
+            return
         yield
         for error in self.execution_context.pre_execution_errors or ():
             node = error.nodes[0] if error.nodes else None
             literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
             _coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)
+
+
+def _has_nul(value: object) -> bool:
+    """Whether a text anywhere in a request's variables has a NUL, which PostgreSQL does not keep."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str) and "\0" in item:
+            return True
+        if isinstance(item, dict | list):
+            left.extend(item.values() if isinstance(item, dict) else item)
+    return False
 
 
 def said(error: GraphQLError) -> GraphQLError:

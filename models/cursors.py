@@ -4,6 +4,9 @@ import base64
 import binascii
 from dataclasses import dataclass
 
+SEQ_MAX = 2**63 - 1
+"""The last number that a log can have."""
+
 
 class CursorExpired(Exception):  # noqa: N818 - reason: an answer, not an error of the program
     """The cursor is of another log, or from before what this one still holds: begin again from a new snapshot."""
@@ -29,6 +32,6 @@ def parse(text: str) -> Cursor:
         cursor = Cursor(epoch, int(number))
     except (binascii.Error, ValueError) as error:
         raise ValueError("no cursor of the event log") from error
-    if str(cursor) != text or cursor.seq < 0:
+    if str(cursor) != text or not 0 <= cursor.seq <= SEQ_MAX:
         raise ValueError("no cursor of the event log")
     return cursor

@@ -1,8 +1,7 @@
 """Something to ask about: a user with a portfolio of twenty positions, and fifty filled orders."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from graph.base import global_id
 from graph.process import build_services
@@ -39,14 +38,14 @@ async def fill(settings: Settings) -> Data:
 
 async def _fill(services: Services) -> Data:
     market = await Market.open(services)
-    listings: list[Any] = [listing for listing in CATALOGUE if listing.lot_size == 1][:POSITIONS]
+    listings = [listing for listing in CATALOGUE if listing.lot_size == 1][:POSITIONS]
     signed_in = await signed_up(services)
     ctx = await context_of(services, signed_in)
     portfolio = (await create_portfolio(ctx, "Main", None, CASH)).value
     trader = Trader(ctx, portfolio.id)
     for turn in range(ORDERS):
         listing = listings[turn % POSITIONS]
-        price = str(listing.price)
+        price = str(listing.base_price)
         await market.quote(listing.symbol, price, price)
         await trader.trade("BUY", str(turn % 9 + 1), price, listing.symbol)
     user_id, portfolio_id = global_id("User", signed_in.user.id), global_id("Portfolio", portfolio.id)

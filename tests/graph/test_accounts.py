@@ -212,3 +212,16 @@ async def test_user_when_their_portfolios_and_orders_are_asked_for_then_only_the
     assert await answer(ctx, query, id=global_id("User", mine.user.id)) == shown
     nothing = {"portfolios": {"edges": []}, "orders": {"totalCount": 0}}
     assert await answer(ctx, query, id=global_id("User", other.user.id)) == nothing
+
+
+async def test_login_when_the_answer_asks_for_more_of_the_user_then_it_is_asked_by_them(services: Services) -> None:
+    await signed_up(services)
+    found = await answer(
+        anonymous(services),
+        'mutation { login(input: { email: "ada@example.com", password: "correct horse" }) '
+        "{ user { email portfolios { edges { cursor } } orders { totalCount } } errors { code } } }",
+    )
+    assert found == {
+        "user": {"email": "ada@example.com", "portfolios": {"edges": []}, "orders": {"totalCount": 0}},
+        "errors": [],
+    }

@@ -17,6 +17,7 @@ from resolvers.context import Context
 from resolvers.portfolios import commands
 from tests.support.market import Market, Trader
 from tests.support.people import anonymous
+from tests.support.wire import Client
 
 SCHEMA = build_schema()
 CREATE = """mutation ($input: CreatePortfolioInput!) { createPortfolio(input: $input) {
@@ -291,3 +292,23 @@ async def test_mutation_when_it_fails_after_its_caller_left_then_that_is_logged(
     go_on.set()
     await settle()
     assert [entry["event"] for entry in logged] == ["a mutation failed after its caller had left"]
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("query($symbol: String!) { instrument(symbol: $symbol) { symbol } }", {"symbol": "A\0"}),
+        ('{ instrument(symbol: "A\\u0000") { symbol } }', {}),
+        ('{ instrument(symbol: "A\\u{00}") { symbol } }', {}),
+        ("query($of: InstrumentFilter) { instruments(filter: $of) { edges { cursor } } }", {"of": {"symbols": ["\0"]}}),
+    ],
+)
+async def test_request_when_a_text_has_a_nul_then_it_is_bad_input_wherever_it_stands(
+    client: Client, query: str, variables: dict[str, Any]
+) -> None:
+    answer = await client.execute(query, variables)
+    [error] = answer["errors"]
+    assert (error["message"], error["extensions"]["code"]) == (
+        "A text can't have the character NUL in it.",
+        "BAD_USER_INPUT",
+    )

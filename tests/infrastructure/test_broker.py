@@ -93,15 +93,16 @@ async def became(services: Services, order: Order, states: frozenset[OrderStatus
 
 def desk_of(services: Services, execute: Callable[..., Awaitable[Order | None]] | None = None) -> Desk:
     """The use cases, or another way to execute."""
-    return desk(services) if execute is None else dataclasses.replace(desk(services), execute=execute)
+    use_cases = desk(services)
+    return use_cases if execute is None else dataclasses.replace(use_cases, execute=execute)
 
 
 @asynccontextmanager
-async def trading(services: Services, desk: Desk | None = None) -> AsyncIterator[Floor]:
+async def trading(services: Services, given: Desk | None = None) -> AsyncIterator[Floor]:
     """The broker at work on this desk."""
     market, trader = await Market.open(services), await Trader.with_cash(services, "1000000")
     lead = Lead()
-    broker = PaperBroker(services.relay, services.quotes, desk or desk_of(services), lead, services.clock.now)
+    broker = PaperBroker(services.relay, services.quotes, given or desk_of(services), lead, services.clock.now)
     floor = Floor(market, trader, lead, broker)
     await broker.start()
     try:

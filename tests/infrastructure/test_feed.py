@@ -14,7 +14,9 @@ from infrastructure.leases import LEASES
 from infrastructure.quotes import QuoteBoard
 from infrastructure.rows import table, values
 from infrastructure.services import Services
+from models.candles import Candle
 from models.catalogue import CATALOGUE
+from models.enums import CandleInterval
 from models.marketdata import InstrumentRow, Quote
 from models.simulation import quote_at
 from tests.support.clock import START, ManualClock
@@ -36,6 +38,9 @@ class Market:
     def quotes(self, now: datetime) -> list[Quote]:
         self.asked += 1
         return [a_quote(as_of=now, last=str(269 + self.asked))]
+
+    def candles(self, symbol: str, interval: CandleInterval, since: datetime, until: datetime) -> list[Candle]:  # noqa: ARG002 - the port's signature
+        return []
 
 
 @pytest.fixture

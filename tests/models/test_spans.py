@@ -42,8 +42,10 @@ def test_spans_when_the_seed_is_the_same_then_they_are_what_was_published() -> N
     [minute] = spans(1, APPLE, START, MINUTE, 1, 2)
     [day] = spans(1, BITCOIN, datetime(2025, 6, 1, tzinfo=UTC), DAY, 1, 2)
     assert spans(1, APPLE, START, MINUTE, 1, 2) == [minute] != spans(2, APPLE, START, MINUTE, 1, 2)
-    assert minute == SimulatedSpan(START, *map(Decimal, ("277.17", "277.24", "277.11", "277.11", "2903")))
-    assert (day.open, day.close) == (Decimal("101"), Decimal("102"))
+    assert minute == SimulatedSpan(START, *map(Decimal, ("277.05", "277.05", "276.99", "276.99", "4182")))
+    assert day == SimulatedSpan(
+        day.opened_at, *map(Decimal, ("61804.82", "63835.63", "61804.82", "63835.63", "29469.72576"))
+    )
 
 
 def test_spans_when_minutes_add_up_then_their_volume_is_what_the_quotes_gained() -> None:

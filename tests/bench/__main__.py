@@ -1,0 +1,33 @@
+"""`make bench`: measures, shows, and writes docs/benchmarks.md."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import api, log, page
+from tests.support.house import migrated, settings_for
+from tests.support.servers import PostgresServer
+
+
+async def main() -> None:
+    """On SQLite, and on a PostgreSQL of its own."""
+    with tempfile.TemporaryDirectory() as folder, PostgresServer(fsync=True) as postgres:
+        home = Path(folder)
+        (home / "sqlite").mkdir()
+        (home / "postgresql").mkdir()
+        timings = {
+            "SQLite": await api.measure(home / "sqlite", f"sqlite:///{home / 'sqlite' / 'tradegraph.db'}"),
+            "PostgreSQL": await api.measure(home / "postgresql", postgres.create_database("api")),
+        }
+        settings = settings_for(postgres.create_database("log"), home)
+        migrated(settings)
+        figures = await log.measure(settings)
+        version = postgres.execute("SHOW server_version")
+    text = page.written(timings, figures, version, api.WARM_UP)
+    page.PAGE.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

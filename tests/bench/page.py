@@ -1,0 +1,76 @@
+"""docs/benchmarks.md, written by the run that measured."""
+
+import os
+import platform
+import sqlite3
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench.api import Timing, percentile
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+
+TEXT = """# Benchmarks
+
+`make bench` measures what stands here and writes this page; it takes some minutes. Figures are only good beside others
+of the same run on the same machine: run it on yours.
+
+## Over HTTP
+
+One client on one kept connection asks `tradegraph serve` (a process of its own, with the market and the broker at work
+in it, logging warnings only), {requests} requests of each kind after {warm_up} to warm up. *By hand* is the same
+question in the same run, asked in turn: an endpoint of Starlette, the database's driver and orjson with the same SQL,
+in a process of its own (`tests/bench/baseline.py`), without schema, types, checks or pages. Times in milliseconds.
+
+| database | question | p50 | p99 | p50 by hand | p99 by hand | ratio of p50 |
+|---|---|---|---|---|---|---|
+{rows}
+
+## The event log
+
+Transactions a second on PostgreSQL, 8 writers, each with a small update and two events: **{log_per_s:.0f}**, and
+{unsafe_per_s:.0f} into the same table with a plain sequence, which promises neither order nor chain. In the median of
+interleaved rounds that is **{ratio:.0%}**.
+
+## Where
+
+{machine}
+"""
+
+
+def written(timings: Mapping[str, Sequence[Timing]], log: Mapping[str, float], postgresql: str, warm_up: int) -> str:
+    """The page: the timings of each database by its name, the figures of the log, PostgreSQL's version."""
+    requests = len(next(iter(timings.values()))[0].ours)
+    return TEXT.format(
+        requests=requests,
+        warm_up=warm_up,
+        rows="\n".join(_row(database, timing) for database, found in timings.items() for timing in found),
+        machine="\n".join(f"- {line}" for line in _machine(postgresql)),
+        **log,
+    )
+
+
+def _row(database: str, timing: Timing) -> str:
+    ours, theirs = timing.ours, timing.by_hand
+    figures = (statistics.median(ours), percentile(ours, 99), statistics.median(theirs), percentile(theirs, 99))
+    return (
+        f"| {database} | {timing.name} | " + " | ".join(f"{each:.2f}" for each in figures) + f" | {timing.ratio:.2f} |"
+    )
+
+
+def _machine(postgresql: str) -> list[str]:
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return [
+        f"{datetime.now(UTC):%Y-%m-%d}, at the end of the run a load of {load} (1, 5 and 15 minutes)",
+        f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, PostgreSQL {postgresql} with fsync on",
+    ]
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return found[0] if found else platform.processor()
