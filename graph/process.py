@@ -42,18 +42,22 @@ class Process:
         self._started: list[Work] = []
 
     async def start(self) -> None:
-        """Start every work in order. The embedded database is migrated first, and seeded in the end if it is new.
+        """Start every work in order. The embedded database is migrated first, and seeded if it is new.
 
         Raises `NotMigrated` for any other database that is not up to date.
         """
         services, settings = self.services, self.services.settings
         await prepare(services)
-        for work in [services.relay, *self._works]:
-            self._started.append(work)
-            await work.start()
-        # A replay may have no price for what the demo trades.
+        await self._start(services.relay)
+        # Before the market opens: the demo's year is filled at its own prices. A replay may have none for it.
         if settings.embedded and settings.seed_demo and settings.replay is None:
             await seed_demo(services)
+        for work in self._works:
+            await self._start(work)
+
+    async def _start(self, work: Work) -> None:
+        self._started.append(work)
+        await work.start()
 
     async def stop(self) -> None:
         """Stop every work that was started, the last first, and close the database."""

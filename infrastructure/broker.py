@@ -18,7 +18,7 @@ from models.enums import AggregateType, OrderSide, TimeInForce
 from models.events import EventFilter
 from models.facts import order_of
 from models.marketdata import Quote
-from models.matching import Touch, match
+from models.matching import Touch, match, priority
 from models.orders import Order
 from models.triggers import reached, trailed
 
@@ -54,7 +54,8 @@ class Desk:
     """Take the waiting order as it was at that version to the market; none if it has changed since."""
     move_stops: Callable[[list[Order]], Awaitable[None]]
     """Keep where trailing stops stand now."""
-    drop: Callable[[UUID, str], Awaitable[Order | None]]
+    drop: Callable[[UUID, int, str], Awaitable[Order | None]]
+    """Cancel the order as it was at that version; none if it has changed since."""
     tick_size: Callable[[str], Awaitable[Decimal]]
 
 
@@ -71,6 +72,7 @@ class PaperBroker:
         self._relay, self._quotes, self._desk, self._leads, self._now = relay, quotes, desk, leads, now
         self._orders: dict[str, dict[UUID, Order]] = defaultdict(dict)
         self._touches: dict[str, Touch] = {}
+        self._led = False
         self._one_at_a_time = asyncio.Lock()
         self._task = Background("paper broker", self._follow)
 
@@ -85,10 +87,18 @@ class PaperBroker:
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
         """The market moved: stops follow it and trigger, and the whole size is there again."""
         async with self._one_at_a_time:
+            await self._take_over()
             await self._trail([quote for quote in quotes if self._orders[quote.symbol]])
             for quote in quotes:
                 self._touches[quote.symbol] = Touch.of(quote)
                 await self._match(quote.symbol)
+
+    async def _take_over(self) -> None:
+        """Read all anew where this process begins to lead: where trailing stops are is in the table, not in the log."""
+        leads = self._leads()
+        if leads and not self._led:
+            await self.load()
+        self._led = leads
 
     async def _trail(self, quotes: Sequence[Quote]) -> None:
         if not self._leads():
@@ -114,14 +124,16 @@ class PaperBroker:
     async def _follow(self) -> None:
         place = self._relay.position
         async with self._one_at_a_time:
+            self._led = self._leads()
             await self.load()
             for symbol in list(self._orders):
-                await self._match(symbol)
+                await self._deal_with(symbol)
         async for event in self._relay.follow(place, EventFilter(aggregate_type=AggregateType.ORDER)):
             order = order_of(event)
             async with self._one_at_a_time:
                 if self._take(order):
-                    await self._match(order.symbol)
+                    await self._take_over()
+                    await self._deal_with(order.symbol)
 
     def _take(self, order: Order) -> bool:
         """Keep what is newest of an order; whether there is something to match anew."""
@@ -134,17 +146,24 @@ class PaperBroker:
         self._orders[order.symbol].pop(order.id, None)
         return False
 
+    async def _deal_with(self, symbol: str) -> None:
+        """Match what came from elsewhere than from a quote; its stop may not have seen the latest one."""
+        touch = self._touch(symbol)
+        if touch is not None:
+            await self._trail([touch.quote])
+        await self._match(symbol)
+
     async def _match(self, symbol: str) -> None:
         orders, touch = self._orders[symbol], self._touch(symbol)
         if not self._leads() or not orders:
             return
         if touch is not None:
-            for order in [each for each in orders.values() if reached(each, touch.quote)]:
+            for order in sorted([each for each in orders.values() if reached(each, touch.quote)], key=priority):
                 self._keep(order, await self._desk.trigger(order.id, order.version))
             while not await self._book(orders, touch):
                 pass  # some size came back: others may have it
         for order in [each for each in orders.values() if each.at_market and each.time_in_force in NOT_WAITING]:
-            await self._desk.drop(order.id, NOT_WAITING[order.time_in_force])
+            await self._desk.drop(order.id, order.version, NOT_WAITING[order.time_in_force])
             orders.pop(order.id, None)
 
     async def _book(self, orders: dict[UUID, Order], touch: Touch) -> bool:

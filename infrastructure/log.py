@@ -25,7 +25,7 @@ WITH RECURSIVE head AS (
     SELECT 0, hash FROM head
     UNION ALL SELECT i + 1, sha256(link || ($12::bytea[])[i + 1]) FROM chain WHERE i < $1::int
 ), moved AS (
-    UPDATE log_head SET seq = head.seq + $1, previous_hash = head.hash, hash = chain.link
+    UPDATE log_head SET seq = head.seq + $1, hash = chain.link
     FROM head, chain WHERE log_head.id = 1 AND chain.i = $1::int
 ), appended AS (
     INSERT INTO events (seq, type, schema_version, aggregate_type, aggregate_id, version, owner_id, portfolio_id,
@@ -93,7 +93,7 @@ async def _append_in_turn(connection: AsyncConnection, events: Sequence[Event]) 
         rows.append({name: getattr(event, name, None) for name in RecordedEvent.__dataclass_fields__})
         rows[-1] |= {"seq": seq, "payload": event.payload.decode(), "hash": link}
     await connection.execute(insert(EVENTS), rows)
-    await connection.execute(update(HEAD).values(seq=rows[-1]["seq"], hash=link, previous_hash=before.hash))
+    await connection.execute(update(HEAD).values(seq=rows[-1]["seq"], hash=link))
     return before.seq + len(rows)
 
 
@@ -101,8 +101,8 @@ async def ensure_head(connection: AsyncConnection, epoch: str) -> None:
     """Begin an empty log, unless there is one."""
     await connection.execute(
         text(
-            "INSERT INTO log_head (id, epoch, seq, hash, previous_hash) "
-            "VALUES (1, :epoch, 0, :genesis, :genesis) ON CONFLICT DO NOTHING"
+            "INSERT INTO log_head (id, epoch, seq, hash) "
+            "VALUES (1, :epoch, 0, :genesis) ON CONFLICT DO NOTHING"
         ),
         {"epoch": epoch, "genesis": bytes(32)},
     )

@@ -1,7 +1,9 @@
 """The latest quote of every instrument, in this process's memory."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
+from typing import Any
 
 from models.marketdata import Quote
 
@@ -23,9 +25,9 @@ class QuoteBoard:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    async def moved(self) -> None:
-        """Wait until quotes are put."""
-        await self._moved.wait()
+    def moved(self) -> Coroutine[Any, Any, object]:
+        """To wait until quotes are put after this call, also if that is before the waiting begins."""
+        return self._moved.wait()
 
     def get(self, symbol: str) -> Quote | None:
         """The latest quote, if there ever was one."""

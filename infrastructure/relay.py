@@ -7,7 +7,7 @@ from the table when they are further behind, so that a slow one costs no memory 
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import structlog
 
@@ -83,10 +83,17 @@ class Relay:
         async with self._grown:
             await self._grown.wait_for(lambda: self.position >= position or self._stopped)
 
-    async def follow(self, after: int, chosen: EventFilter) -> AsyncGenerator[RecordedEvent, None]:
-        """Every event of the filter with a number above `after`, in order, each once; ends when the relay stops."""
+    async def follow(
+        self, after: int, chosen: EventFilter, passed: Callable[[int], None] | None = None
+    ) -> AsyncGenerator[RecordedEvent, None]:
+        """Every event of the filter with a number above `after`, in order, each once; ends when the relay stops.
+
+        `passed` is told up to which number there is none that has not been taken.
+        """
         position = after
         while not self._stopped:
+            if passed is not None:
+                passed(position)
             if position >= self.position:
                 await self.reached(position + 1)
                 continue

@@ -150,8 +150,7 @@ class EventRow(SQLModel, table=True):
 class LogHeadRow(SQLModel, table=True):
     """Where the log stands: the one row that gives out sequence numbers and holds the end of the hash chain.
 
-    `previous_hash` is the chain's end before the last append; `epoch` names this log, so that a cursor of another
-    one (a restored copy) is told apart.
+    `epoch` names this log, so that a cursor of another one is told apart.
     """
 
     __tablename__ = "log_head"
@@ -160,4 +159,3 @@ class LogHeadRow(SQLModel, table=True):
     epoch: str
     seq: int = Field(sa_type=BigInteger)
     hash: bytes = Field(sa_type=LargeBinary)
-    previous_hash: bytes = Field(sa_type=LargeBinary)

@@ -1,8 +1,8 @@
 """Streams of the latest: a reader gets what is so now, at most so often, and never falls behind."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Sequence
+from typing import Any, TypeVar
 
 from models.errors import BadRequest
 
@@ -21,25 +21,27 @@ def pause_s(every_ms: int | None) -> float:
 
 async def latest(
     read: Callable[[], Awaitable[dict[Hashable, tuple[Hashable, T]]]],
-    changed: Callable[[], Awaitable[object]],
+    changes: Sequence[Callable[[], Coroutine[Any, Any, object]]],
     least_s: float,
 ) -> AsyncGenerator[T, None]:
     """What `read` has that is new: by key, each with what tells it from what was sent before.
 
-    Reads again when `changed` has ended, and not before `least_s` have gone by. The reader sets the pace: what
-    changes while it is busy is sent once, as it is then.
+    Reads again when what one of `changes` gave has ended, and not before `least_s` have gone by. Each of them counts
+    from its call, not from when it is awaited. The reader sets the pace: what changes while it is busy is sent once, as
+    it is then.
     """
     sent: dict[Hashable, Hashable] = {}
     loop = asyncio.get_running_loop()
     while True:
         # Watched before it is read: what changes in between is seen at the next round.
-        change, began = asyncio.ensure_future(changed()), loop.time()
+        waits, began = [asyncio.ensure_future(change()) for change in changes], loop.time()
         try:
             for key, (mark, value) in (await read()).items():
                 if key not in sent or sent[key] != mark:
                     sent[key] = mark
                     yield value
-            await change
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            change.cancel()
+            for wait in waits:
+                wait.cancel()
         await asyncio.sleep(max(0.0, began + least_s - loop.time()))

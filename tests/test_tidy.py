@@ -107,12 +107,18 @@ def money_makes_no_floats(source: Source) -> Iterator[str]:
             yield f"{source.path}:{call.lineno}: makes a float"
 
 
+def passes_on(handler: ast.ExceptHandler) -> bool:
+    """Whether it ends by raising again what it caught."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
 def only_boundaries_catch_everything(source: Source) -> Iterator[str]:
     if source.path in CATCHES_ALL:
         return
     for node in source.nodes:
         caught: list[ast.expr | None] = []
-        if isinstance(node, ast.ExceptHandler):
+        if isinstance(node, ast.ExceptHandler) and not passes_on(node):
             caught = [*node.type.elts] if isinstance(node.type, ast.Tuple) else [node.type]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
             caught = [*node.args]

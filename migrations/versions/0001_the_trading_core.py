@@ -294,7 +294,6 @@ def log() -> None:
         string("epoch"),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         octets("hash"),
-        octets("previous_hash"),
     )
 
 

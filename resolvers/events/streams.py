@@ -1,7 +1,7 @@
 """Events as they happen, resumable: nothing lost, nothing twice, each with the one before it."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -83,11 +83,13 @@ async def positions(
         held = [each for each in await ctx.load(holdings_by_portfolio, portfolio_id) if each.closed_at is None]
         shown = {each.id: each.version for each in held}
         yield PositionSnapshot(cursor_of(ctx, place), sorted(held, key=lambda each: (each.opened_at, each.id)))
-    stream = _follow(ctx, chosen, cursor_of(ctx, place))
+    passed = [place]
+    stream = _follow(ctx, chosen, cursor_of(ctx, place), lambda seq: passed.__setitem__(0, seq))
     async with contextlib.aclosing(with_pauses(stream, pause_s)) as events:
         async for found in events:
             if found is None:
-                yield StreamHeartbeat(cursor_of(ctx, ctx.services.relay.position), ctx.now)
+                # Not where the relay is: what lies between may still be on its way to this reader.
+                yield StreamHeartbeat(cursor_of(ctx, passed[0]), ctx.now)
             elif found[0].version > shown.get(found[0].aggregate_id, 0):
                 yield _position_event(ctx, *found)
 
@@ -106,9 +108,7 @@ async def position_events(
     chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
     async with contextlib.aclosing(_follow(ctx, chosen, after)) as events:
         async for event, previous in events:
-            yield PositionEvent(
-                cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, position_of(event), fill_of(event)
-            )
+            yield _position_event(ctx, event, previous)
 
 
 def _position_event(ctx: Context, event: RecordedEvent, previous: str | None) -> PositionEvent:
@@ -142,11 +142,12 @@ async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) ->
 
 
 async def _follow(
-    ctx: Context, chosen: EventFilter, after: str | None
+    ctx: Context, chosen: EventFilter, after: str | None, passed: Callable[[int], None] | None = None
 ) -> AsyncGenerator[tuple[RecordedEvent, str | None], None]:
     """Events of the filter behind the cursor (none: from now on), each with the cursor of the one before it.
 
-    Ends with `Unauthenticated` when the viewer's session does. Loaders are fresh for each event.
+    Ends with `Unauthenticated` when the viewer's session does. Loaders are fresh for each event. `passed` is told up to
+    where every event has been taken.
     """
     relay = ctx.services.relay
     # The place is taken before anything else is read: what happens from here on is followed.
@@ -154,7 +155,7 @@ async def _follow(
     async with ctx.services.database.read() as connection:
         before = await log.last_matching(connection, place, chosen)
     previous = None if before is None else cursor_of(ctx, before)
-    stream = relay.follow(place, chosen)
+    stream = relay.follow(place, chosen, passed)
     async with contextlib.aclosing(while_signed_in(ctx, stream)) as events:
         async for event in events:
             ctx.renew()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select, union_all
+from sqlalchemy import CompoundSelect, Select, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.rows import columns, table
@@ -50,11 +50,14 @@ async def candles_by_key(ctx: Context, keys: Sequence[CandleKey]) -> list[list[C
             by_symbol = {key.symbol: key for key in asked if askable([key.symbol])}
             if not by_symbol:
                 continue
-            # A part for each symbol: each is a range of the key and ends at its limit, however many there are.
-            parts = [select(_candles(key).subquery()) for key in by_symbol.values()]
-            for row in await connection.execute(union_all(*parts)):
+            for row in await connection.execute(candles_statement(by_symbol.values())):
                 found[by_symbol[row[0]]].append(Candle(*row))
     return [sorted(found[key], key=lambda candle: candle.opened_at) for key in keys]
+
+
+def candles_statement(keys: Iterable[CandleKey]) -> CompoundSelect[Any]:
+    """The candles of all keys: a part for each is a range of the table's key that ends at its limit."""
+    return union_all(*(select(_candles(key).subquery()) for key in keys))
 
 
 def _candles(key: CandleKey) -> Select[Any]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from infrastructure.settings import Settings
-from models.enums import ErrorCode, OrderType, RiskCheckKind
+from models.enums import ErrorCode, OrderStatus, OrderType, RiskCheckKind
 from models.errors import Fault, FundsFault, RiskFault, refuse_if
 from models.marketdata import Instrument, Quote
 from models.money import ZERO, exact
@@ -16,7 +16,7 @@ from models.orders import Order
 from models.portfolios import Portfolio
 from models.pretrade import Book, Estimate, Proposal, assess, estimate, largest_acceptable, worst_price
 from models.risk import RiskCheck
-from models.triggers import trailing_stop
+from models.triggers import TRIGGERED_TYPES, trailing_stop
 from resolvers.marketdata.queries import instruments_in
 from resolvers.orders import store
 from resolvers.orders.inputs import PlaceOrder, instrument_faults, past_faults, rules_of
@@ -56,12 +56,13 @@ async def appraise(
         raise AssertionError("an instrument that is missing was refused above")
     book = await store.book(tx, portfolio, [request.symbol])
     quote = book.quotes.get(request.symbol)
-    refuse_if(_quote_faults(request, quote, services))
+    waits = request.type in TRIGGERED_TYPES and (replacing is None or replacing.status is OrderStatus.PENDING)
+    refuse_if(_quote_faults(request, quote, services, waits=waits))
     mark, quantity = None if quote is None else quote.last, request.quantity
     if replacing is not None:
         book, quantity = without(book, replacing), remaining(request.quantity, replacing)
         mark = replacing.high_water_mark
-    proposal = request.proposal(quantity, _stop(request, mark, instrument))
+    proposal = request.proposal(quantity, _stop(request, mark, instrument) if waits else None)
     rules = rules_of(services.settings)
     price = worst_price(proposal, quote, rules)
     if price is None:
@@ -88,8 +89,8 @@ def without(book: Book, order: Order) -> Book:
     return replace(book, portfolio=portfolio, working=[each for each in book.working if each.id != order.id])
 
 
-def _quote_faults(request: PlaceOrder, quote: Quote | None, services: Services) -> list[Fault]:
-    if request.type not in (OrderType.MARKET, OrderType.TRAILING_STOP):
+def _quote_faults(request: PlaceOrder, quote: Quote | None, services: Services, *, waits: bool) -> list[Fault]:
+    if request.limit_price is not None or (waits and request.stop_price is not None):
         return []
     age = None if quote is None else quote.age(services.clock.now())
     if age is None:

@@ -1,6 +1,5 @@
 """What a portfolio is worth as it changes, conflated."""
 
-import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncGenerator, Hashable
@@ -27,7 +26,9 @@ async def valuations(ctx: Context, portfolio_id: UUID, every_ms: int | None) -> 
         found = await worth(ctx, portfolio_id)
         return {} if found is None else {portfolio_id: (_mark(found.valuation), found)}
 
-    async with contextlib.aclosing(while_signed_in(ctx, latest(read, lambda: _change(ctx), least_s))) as changing:
+    relay = ctx.services.relay
+    changes = [ctx.services.quotes.moved, lambda: relay.reached(relay.position + 1)]
+    async with contextlib.aclosing(while_signed_in(ctx, latest(read, changes, least_s))) as changing:
         async for found in changing:
             yield found
 
@@ -35,17 +36,3 @@ async def valuations(ctx: Context, portfolio_id: UUID, every_ms: int | None) -> 
 def _mark(valuation: Valuation) -> Hashable:
     """All of it but the moment, which always moves."""
     return dataclasses.replace(valuation, as_of=valuation.as_of.min)
-
-
-async def _change(ctx: Context) -> None:
-    """Wait until a quote moved, or something was written to the log."""
-    relay = ctx.services.relay
-    waits = [
-        asyncio.ensure_future(ctx.services.quotes.moved()),
-        asyncio.ensure_future(relay.reached(relay.position + 1)),
-    ]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

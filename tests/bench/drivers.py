@@ -126,7 +126,7 @@ class _SqliteTransaction:
         row |= {"seq": seq + 1, "payload": event.payload.decode(), "hash": link}
         numbered = ", ".join(f"${place}" for place in range(1, len(row) + 1))
         await self.read(f"INSERT INTO events ({', '.join(row)}) VALUES ({numbered})", *row.values())
-        await self.read("UPDATE log_head SET seq = $1, hash = $2, previous_hash = $3", seq + 1, link, before)
+        await self.read("UPDATE log_head SET seq = $1, hash = $2", seq + 1, link)
 
 
 async def _rows(connection: aiosqlite.Connection, sql: str, given: Sequence[Any]) -> Sequence[Any]:

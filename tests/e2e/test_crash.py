@@ -11,7 +11,7 @@ import pytest
 from infrastructure.database import Database
 from tests.e2e.books import check_books, check_deposits, check_orders
 from tests.e2e.conftest import SETTINGS
-from tests.e2e.trading import PLACE, Load, all_filled, open_account, until
+from tests.e2e.trading import PLACE, Load, all_settled, open_account, until
 from tests.support.house import settings_for
 from tests.support.rebuild import verify
 from tests.support.server import Server
@@ -33,7 +33,7 @@ async def database_of(server: Server, url: str = "") -> AsyncIterator[Database]:
 
 async def settle(client: Client, load: Load) -> None:
     """Wait until every market order is filled, so that there is nothing more to come."""
-    await until(lambda: all_filled(client, load.account))
+    await until(lambda: all_settled(client, load.account))
 
 
 async def check(server: Server, url: str, load: Load) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.e2e.trading import RETRY_S, Account, Load, all_filled, open_account, until
+from tests.e2e.trading import RETRY_S, Account, Load, all_settled, open_account, until
 from tests.support.server import Server
 from tests.support.wire import Client, Socket, socket_to
 
@@ -162,7 +162,7 @@ async def test_subscriber_when_it_reconnects_at_random_then_no_event_is_lost_or_
         async with running(subscribers):
             await trade(server, subscribers, loads, restart=restart)
             for account in accounts:
-                await until(functools.partial(all_filled, client, account))
+                await until(functools.partial(all_settled, client, account))
             told = [await trail(client, subscriber) for subscriber in subscribers]
 
             async def caught_up() -> bool:

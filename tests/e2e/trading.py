@@ -188,18 +188,18 @@ def _code(response: httpx.Response, name: str) -> str | None:
     return str(faults[0]["code"]) if faults else None
 
 
-async def all_filled(client: Client, account: Account) -> bool:
-    """Whether every market order is filled: then nothing more will happen by itself."""
+async def all_settled(client: Client, account: Account) -> bool:
+    """Whether what is left are orders that rest for good: then nothing more will happen by itself."""
     query = (
         "query ($filter: OrderFilter!, $after: String) { orders(filter: $filter, first: 100, after: $after) "
-        "{ edges { node { type } } pageInfo { hasNextPage endCursor } } }"
+        "{ edges { node { type timeInForce } } pageInfo { hasNextPage endCursor } } }"
     )
     chosen = {"statuses": ["OPEN", "PARTIALLY_FILLED"], "portfolioId": account.portfolio_id}
     page: Any = {"pageInfo": {"hasNextPage": True, "endCursor": None}}
     while page["pageInfo"]["hasNextPage"]:
         given = {"filter": chosen, "after": page["pageInfo"]["endCursor"]}
         page = (await client.data(query, given, account.token))["orders"]
-        if any(edge["node"]["type"] == "MARKET" for edge in page["edges"]):
+        if any(edge["node"] != {"type": "LIMIT", "timeInForce": "GTC"} for edge in page["edges"]):
             return False
     return True
 

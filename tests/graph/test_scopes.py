@@ -35,6 +35,8 @@ from models.payloads import camel
 from resolvers.accounts.commands import create_api_key, revoke_api_key
 from resolvers.accounts.queries import authenticate
 from resolvers.context import Context
+from resolvers.marketdata.commands import seed_catalogue
+from resolvers.portfolios.commands import create_portfolio
 from resolvers.scopes import NEEDS, Need
 from tests.support.people import ADDRESS, context_of, signed_up
 
@@ -103,13 +105,22 @@ async def refusals(owner: Context, ctx: Context, operation: str) -> set[tuple[st
     """
     query, variables = document(operation)
     if operation.startswith("Subscription."):
-        return await _end_of_stream(owner, ctx, query, variables)
+        return await _end_of_stream(owner, ctx, query, await with_own(owner, variables))
     result = await SCHEMA.execute(query, variables, ctx)
     told = {(str((error.extensions or {})["code"]), error.message) for error in result.errors or ()}
     answer = (result.data or {}).get("answer")
     if isinstance(answer, dict):
         told |= {(error["code"], error["message"]) for error in answer.get("errors", ())}
     return told
+
+
+async def with_own(owner: Context, variables: dict[str, Any]) -> dict[str, Any]:
+    """What a stream is of has to be there: a portfolio of the owner's, and the instrument of the samples."""
+    await seed_catalogue(owner.services)
+    if "portfolioId" not in variables:
+        return variables
+    portfolio = (await create_portfolio(owner, "Followed")).value
+    return variables | {"portfolioId": global_id("Portfolio", portfolio.id)}
 
 
 async def _end_of_stream(owner: Context, ctx: Context, query: str, variables: dict[str, Any]) -> set[tuple[str, str]]:

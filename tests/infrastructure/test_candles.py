@@ -1,34 +1,36 @@
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from infrastructure.candle_store import CANDLES, latest_openings, store_candles, store_minutes
+from infrastructure.candle_store import CANDLES, INSTRUMENTS, latest_openings, store_candles, store_minutes
 from infrastructure.candles import CandleKeeper
 from infrastructure.feed import SimulatedFeed
-from infrastructure.rows import columns, read_all
+from infrastructure.rows import columns, read_all, values
 from infrastructure.services import Services
 from models.candles import LENGTHS, Candle, CandleRow, first_of, opening, together
 from models.catalogue import CATALOGUE
 from models.enums import CandleInterval
 from models.marketdata import Quote
-from resolvers.marketdata.commands import seed_catalogue
+from resolvers.marketdata.commands import listed
 from tests.support.clock import START, ManualClock
 
 MINUTE, FIVE, HOUR, DAY = CandleInterval
-APPLE = CATALOGUE[0]
+LISTINGS = CATALOGUE[:3]
 TODAY = opening(DAY, START)
 D = Decimal
 
 
 @pytest.fixture
 async def market(services: Services) -> Services:
-    """Services with the catalogue and a short history."""
-    await seed_catalogue(services)
+    """Services with three instruments and a short history."""
+    async with services.database.write() as transaction:
+        await transaction.execute(insert(INSTRUMENTS), [values(listed(listing)) for listing in LISTINGS])
     return dataclasses.replace(services, settings=services.settings.model_copy(update={"candle_days": 7}))
 
 
@@ -118,7 +120,7 @@ async def test_store_minutes_when_they_come_one_by_one_or_again_then_the_longer_
 async def test_latest_openings_when_asked_then_each_instrument_has_its_own(market: Services) -> None:
     await store(market, [a_minute(0, 10), a_minute(3, 10), a_minute(1, 10, "MSFT")])
     found = await latest_openings(market.database, MINUTE)
-    assert len(found) == len(CATALOGUE)
+    assert found.keys() == {listing.symbol for listing in LISTINGS}
     assert {symbol: at for symbol, at in found.items() if at} == {
         "AAPL": START + timedelta(minutes=3),
         "MSFT": START + timedelta(minutes=1),
@@ -129,20 +131,20 @@ async def test_latest_openings_when_asked_then_each_instrument_has_its_own(marke
 
 
 def keeper_of(services: Services, feed: object = None, *, holding: bool = True) -> CandleKeeper:
-    return CandleKeeper(services, feed or SimulatedFeed(7, CATALOGUE), lambda: holding)  # type: ignore[arg-type]  # reason: any feed of the tests
+    return CandleKeeper(services, feed or SimulatedFeed(7, LISTINGS), lambda: holding)  # type: ignore[arg-type]  # reason: any feed of the tests
 
 
 async def test_work_when_it_is_the_first_then_the_history_is_filled_in_as_the_seed_has_it(market: Services) -> None:
-    feed, keeper = SimulatedFeed(7, CATALOGUE), keeper_of(market)
+    feed, keeper = SimulatedFeed(7, LISTINGS), keeper_of(market)
     await keeper.on_quotes(feed.quotes(START))
     await keeper.work(START)
 
-    hours = 24 * 60 + 30
+    minutes_a_day = 24 * 60 + 30
     assert await counted(market) == {
-        "ONE_DAY": 8 * 30,
-        "ONE_HOUR": 25 * 30,
-        "FIVE_MINUTES": hours // 5 * 30,
-        "ONE_MINUTE": hours * 30,
+        "ONE_DAY": 8 * 3,
+        "ONE_HOUR": 25 * 3,
+        "FIVE_MINUTES": minutes_a_day // 5 * 3,
+        "ONE_MINUTE": minutes_a_day * 3,
     }
     days = await stored(market, DAY)
     minutes = await stored(market, MINUTE)
@@ -155,7 +157,7 @@ async def test_work_when_it_is_the_first_then_the_history_is_filled_in_as_the_se
 async def test_work_when_quotes_go_on_then_each_ended_minute_is_written_with_the_longer_ones(
     market: Services, clock: ManualClock
 ) -> None:
-    feed = SimulatedFeed(7, CATALOGUE[:2])
+    feed = SimulatedFeed(7, LISTINGS[:2])
     keeper = keeper_of(market, feed)
     ticks = []
     for _ in range(6 * 60):
@@ -184,7 +186,7 @@ async def test_work_when_quotes_go_on_then_each_ended_minute_is_written_with_the
 async def test_work_when_a_minute_was_not_seen_from_its_beginning_then_it_is_the_feeds(
     market: Services, clock: ManualClock
 ) -> None:
-    feed = SimulatedFeed(7, CATALOGUE[:1])
+    feed = SimulatedFeed(7, LISTINGS[:1])
     keeper = keeper_of(market, feed)
     await keeper.on_quotes(feed.quotes(clock.advance(seconds=30)))
     await keeper.work(clock.now())
@@ -197,7 +199,7 @@ async def test_work_when_a_minute_was_not_seen_from_its_beginning_then_it_is_the
 async def test_work_when_a_process_begins_after_a_gap_then_it_is_filled_and_nothing_is_counted_twice(
     market: Services, clock: ManualClock, gap: timedelta
 ) -> None:
-    feed = SimulatedFeed(7, CATALOGUE[:1])
+    feed = SimulatedFeed(7, LISTINGS[:1])
     first = keeper_of(market, feed)
     await first.on_quotes(feed.quotes(clock.now()))
     await first.work(clock.now())
@@ -230,7 +232,7 @@ async def test_work_when_a_process_begins_after_a_gap_then_it_is_filled_and_noth
 
 
 async def test_work_when_days_were_imported_then_they_stay(market: Services) -> None:
-    feed, keeper = SimulatedFeed(7, CATALOGUE[:1]), keeper_of(market)
+    feed, keeper = SimulatedFeed(7, LISTINGS[:1]), keeper_of(market)
     imported = first_of("AAPL", DAY, TODAY - timedelta(days=3), D(1), D(1))
     await store(market, [imported])
     await keeper.on_quotes(feed.quotes(START))
@@ -242,7 +244,7 @@ async def test_work_when_days_were_imported_then_they_stay(market: Services) -> 
 
 async def test_work_when_another_process_holds_the_lease_then_nothing_is_written(market: Services) -> None:
     keeper = keeper_of(market, holding=False)
-    await keeper.on_quotes(SimulatedFeed(7, CATALOGUE).quotes(START))
+    await keeper.on_quotes(SimulatedFeed(7, LISTINGS).quotes(START))
     await keeper.work(START + timedelta(minutes=5))
     assert await counted(market) == {}
 
@@ -269,8 +271,9 @@ async def test_start_when_minutes_are_closed_then_the_background_writes_them_unt
     await keeper.on_quotes([a_quote(clock.advance(minutes=1), 11, 5)])
     await keeper.start()
     try:
-        while not await counted(market):
-            pass
+        async with asyncio.timeout(10):
+            while not await counted(market):
+                await asyncio.sleep(0)
     finally:
         await keeper.stop()
     assert (await counted(market))["ONE_MINUTE"] == 1

@@ -119,7 +119,7 @@ async def test_floor_when_it_closes_then_working_orders_stay_and_no_task_is_left
         before = asyncio.all_tasks()
         async with opened(here):
             order = (await trader.place("BUY", "1", limit="1")).value
-        assert asyncio.all_tasks() == before
+        assert asyncio.all_tasks() <= before
         counts = await row_counts(here)
         assert [each.id for each in await every_working_order(here)] == [order.id]
         async with opened(here):

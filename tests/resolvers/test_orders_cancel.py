@@ -128,11 +128,12 @@ async def test_drop_when_the_order_works_then_the_system_cancels_it_and_when_it_
 ) -> None:
     trader = await opened(services)
     order = (await trader.place("BUY", "10", limit="200")).value
-    dropped = await drop_order(services, order.id, "no match")
+    assert await drop_order(services, order.id, 2, "no match") is None
+    dropped = await drop_order(services, order.id, 1, "no match")
     assert dropped is not None
     assert (dropped.status, dropped.cancel_reason, dropped.version) == (OrderStatus.CANCELLED, "no match", 2)
     assert (await whole_log(services.database))[-1].actor_id is None
     before = await row_counts(services)
-    assert await drop_order(services, order.id, "no match") is None
-    assert await drop_order(services, services.ids.new(), "no match") is None
+    assert await drop_order(services, order.id, 2, "no match") is None
+    assert await drop_order(services, services.ids.new(), 1, "no match") is None
     assert await row_counts(services) == before

@@ -219,6 +219,8 @@ class BookMachine(RuleBasedStateMachine):
         self.oracle.pass_time(self.now)
         assert expired == sum(not ticket.working for ticket in due)
         if quoted:
+            # An order that the broker does not know to have ended would take size from the touch.
+            await self.pit.catch_up()
             await self._tick([(symbol, 0, 2, 50) for symbol in FIRST_BIDS], previous=True)
 
     def hold(self, who: str, state: str, resume_s: int | None) -> None:

@@ -1,7 +1,7 @@
 """The real trading floor without its timing: the broker follows the log and hears of quotes when the test says so."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +35,9 @@ class HandRelay(Relay):
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
 
-    async def follow(self, after: int, chosen: EventFilter) -> AsyncGenerator[RecordedEvent, None]:
+    async def follow(
+        self, after: int, chosen: EventFilter, passed: Callable[[int], None] | None = None
+    ) -> AsyncGenerator[RecordedEvent, None]:
         """The log's events; waits for `catch_up` where it ends."""
         while True:
             async with self._database.read() as connection:
@@ -43,6 +45,8 @@ class HandRelay(Relay):
             for each in events:
                 after = each.seq
                 yield each
+            if passed is not None:
+                passed(after)
             if not events:
                 self._idle.set()
                 await self._go.wait()

@@ -29,7 +29,7 @@ BEGIN
         AND tablename NOT IN ('alembic_version', 'log_head', 'market_state')
     LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
 END $$;
-UPDATE log_head SET seq = 0, hash = decode(repeat('00', 32), 'hex'), previous_hash = decode(repeat('00', 32), 'hex');
+UPDATE log_head SET seq = 0, hash = decode(repeat('00', 32), 'hex');
 UPDATE market_state SET trading_state = 'ACTIVE', trading_reason = NULL, trading_since = 'OPENED',
     resume_after = NULL, version = 0;
 """

@@ -16,11 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure import log
 from infrastructure.database import Database
-from infrastructure.rows import columns, read_all
+from infrastructure.rows import columns, read_all, table
 from models.accounts import Session, SessionRow, User, UserRow
 from models.enums import AggregateType, EventType
 from models.events import GENESIS, Event, EventFilter, RecordedEvent, chained
 from models.facts import fill_of
+from models.keys import ApiKey, ApiKeyRow
+from models.money import exact
 from models.orders import Fill, FillRow, Order, OrderRow
 from models.payloads import read
 from models.portfolios import MarketStateRow, Portfolio, PortfolioRow, TradingStatus, Transaction, TransactionRow
@@ -33,6 +35,7 @@ BATCH = 1_000
 WHOLE: dict[AggregateType, tuple[str, Any, Any]] = {
     AggregateType.USER: ("user", UserRow, User),
     AggregateType.SESSION: ("session", SessionRow, Session),
+    AggregateType.API_KEY: ("apiKey", ApiKeyRow, ApiKey),
     AggregateType.ORDER: ("order", OrderRow, Order),
     AggregateType.POSITION: ("position", PositionRow, Position),
 }
@@ -48,8 +51,13 @@ class Rebuilt:
     portfolios: dict[UUID, Portfolio] = field(default_factory=dict)
     ledger: dict[UUID, list[Transaction]] = field(default_factory=lambda: defaultdict(list))
     limits: dict[tuple[UUID, str], RiskLimit] = field(default_factory=dict)
+    reserved: dict[UUID, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    realized: dict[UUID, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    cash: dict[UUID, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    """Of each portfolio: the sums over its working orders, its positions, its ledger."""
     market: TradingStatus | None = None
 
+    @exact
     def take(self, event: RecordedEvent) -> None:
         """The next event."""
         key = (event.aggregate_type, event.aggregate_id)
@@ -60,11 +68,20 @@ class Rebuilt:
             assert self.fills.setdefault(fill.id, fill) == fill, f"event {event.seq}: another fill {fill.id}"
         if event.aggregate_type in WHOLE:
             name, _, kind = WHOLE[event.aggregate_type]
-            self.whole[event.aggregate_type][event.aggregate_id] = read(kind, event.data[name])
+            before = self.whole[event.aggregate_type].get(event.aggregate_id)
+            after = self.whole[event.aggregate_type][event.aggregate_id] = read(kind, event.data[name])
+            self._sum(before, after)
         elif event.aggregate_type is AggregateType.PORTFOLIO:
             self._take_portfolio(event)
         elif event.aggregate_type is AggregateType.MARKET:
             self.market = read(TradingStatus, event.data["tradingStatus"])
+
+    def _sum(self, before: Any, after: Any) -> None:
+        if isinstance(after, Order):
+            assert after.working or not after.reserved_cash, f"ended, and holds something back: {after}"
+            self.reserved[after.portfolio_id] += after.reserved_cash - (before.reserved_cash if before else 0)
+        elif isinstance(after, Position):
+            self.realized[after.portfolio_id] += after.realized_pnl - (before.realized_pnl if before else 0)
 
     def _take_portfolio(self, event: RecordedEvent) -> None:
         if event.type is EventType.RISK_LIMIT_CHANGED:
@@ -78,6 +95,7 @@ class Rebuilt:
             portfolio = read(Portfolio, event.data["portfolio"])
         rows = [read(Transaction, each) for each in event.data.get("transactions", ())]
         self.ledger[portfolio.id].extend(rows)
+        self.cash[portfolio.id] += sum((row.amount for row in rows), Decimal(0))
         assert portfolio.version == event.version, f"event {event.seq}: {portfolio}"
         # What an event shows is as of that event: what open orders held back, what positions had brought in.
         self.portfolios[portfolio.id] = self.summed(portfolio)
@@ -86,15 +104,12 @@ class Rebuilt:
 
     def summed(self, portfolio: Portfolio) -> Portfolio:
         """The portfolio with its sums made anew: of its ledger, its working orders, its positions."""
-        ledger = self.ledger[portfolio.id]
-        orders = (each for each in self.whole[AggregateType.ORDER].values() if each.portfolio_id == portfolio.id)
-        positions = (each for each in self.whole[AggregateType.POSITION].values() if each.portfolio_id == portfolio.id)
         return replace(
             portfolio,
-            cash=sum((row.amount for row in ledger), Decimal(0)),
-            ledger_size=len(ledger),
-            reserved_cash=sum((order.reserved_cash for order in orders if order.working), Decimal(0)),
-            realized_pnl=sum((position.realized_pnl for position in positions), Decimal(0)),
+            cash=self.cash[portfolio.id],
+            ledger_size=len(self.ledger[portfolio.id]),
+            reserved_cash=self.reserved[portfolio.id],
+            realized_pnl=self.realized[portfolio.id],
         )
 
 
@@ -114,8 +129,11 @@ async def verify(database: Database) -> None:
 
 def _sides(rebuilt: Rebuilt, tables: dict[Any, list[Any]]) -> dict[str, tuple[dict[Any, Any], dict[Any, Any]]]:
     """Of each kind of thing: what is stored, and what the log says, by id."""
-    sides = {
-        kind.value: ({row.id: row for row in tables[stored]}, rebuilt.whole[kind])
+    sides: dict[str, tuple[dict[Any, Any], dict[Any, Any]]] = {
+        kind.value: (
+            {row.id: _told(row) for row in tables[stored]},
+            {key: _told(each) for key, each in rebuilt.whole[kind].items()},
+        )
         for kind, (_, stored, _) in WHOLE.items()
     }
     portfolios = {key: rebuilt.summed(portfolio) for key, portfolio in rebuilt.portfolios.items()}
@@ -132,11 +150,19 @@ def _sides(rebuilt: Rebuilt, tables: dict[Any, list[Any]]) -> dict[str, tuple[di
     return sides
 
 
+def _told(value: Any) -> Any:
+    """Without what no event tells: when a key was last used."""
+    return replace(value, last_used_at=None) if isinstance(value, ApiKey) else value
+
+
+@exact
 def _check_sums(rebuilt: Rebuilt, tables: dict[Any, list[Any]]) -> None:
     """Within the tables: each order's fills, the ledger's numbers and balances."""
     fills: dict[UUID, list[Fill]] = defaultdict(list)
+    by_portfolio: dict[UUID, list[Fill]] = defaultdict(list)
     for fill in tables[FillRow]:
         fills[fill.order_id].append(fill)
+        by_portfolio[fill.portfolio_id].append(fill)
     for order in tables[OrderRow]:
         mine = fills[order.id]
         for name, value in (
@@ -152,8 +178,8 @@ def _check_sums(rebuilt: Rebuilt, tables: dict[Any, list[Any]]) -> None:
             balance += row.amount
             assert (row.number, row.balance_after) == (number, balance), f"ledger of {portfolio_id}: {row}"
         trades = {row.fill_id for row in rows if row.fill_id}
-        mine_too = {fill.id for fill in tables[FillRow] if fill.portfolio_id == portfolio_id}
-        assert trades == mine_too, f"ledger of {portfolio_id}: not every fill is paid for, or some that is none"
+        filled = {fill.id for fill in by_portfolio[portfolio_id]}
+        assert trades == filled, f"ledger of {portfolio_id}: a fill that is not paid for, or paid for what is none"
 
 
 async def _rebuilt(connection: AsyncConnection) -> Rebuilt:
@@ -178,15 +204,10 @@ async def _tables(connection: AsyncConnection) -> dict[Any, list[Any]]:
     stored = [(row, kind) for _, row, kind in WHOLE.values()]
     stored += [(FillRow, Fill), (PortfolioRow, Portfolio), (TransactionRow, Transaction), (RiskLimitRow, RiskLimit)]
     found = {row: await read_all(connection, kind, select(*columns(row, kind))) for row, kind in stored}
-    market = columns_of_status()
-    found[MarketStateRow] = [TradingStatus(*row) for row in await connection.execute(select(*market))]
+    own = table(MarketStateRow).c
+    market = select(own.trading_state, own.trading_reason, own.trading_since, own.resume_after)
+    found[MarketStateRow] = await read_all(connection, TradingStatus, market)
     return found
-
-
-def columns_of_status() -> list[Any]:
-    """The market's row as a `TradingStatus`."""
-    own = MarketStateRow.__table__.c  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
-    return [own.trading_state, own.trading_reason, own.trading_since, own.resume_after]
 
 
 @asynccontextmanager

@@ -50,12 +50,12 @@ async def cancel_all_orders(ctx: Context, portfolio_id: UUID, symbol: str | None
     return Done(ended, tx.position if ended else ctx.position)
 
 
-async def drop_order(services: Services, order_id: UUID, reason: str) -> Order | None:
-    """The broker gives up a working order (the rest of an IOC); none if it has ended meanwhile."""
+async def drop_order(services: Services, order_id: UUID, version: int, reason: str) -> Order | None:
+    """The broker gives up an order as it was at `version` (the rest of an IOC); none if it has changed since."""
     async with services.database.write() as tx:
         portfolio = await lock(tx, store.portfolio_of(order_id), None)
         order = await store.get(tx, order_id) if portfolio else None
-        if portfolio is None or order is None or not order.working:
+        if portfolio is None or order is None or order.version != version or not order.working:
             return None
         return (await _cancel(tx, portfolio, order, reason, services, None))[1]
 

@@ -29,13 +29,13 @@ async def execute_order(
 ) -> Order | None:
     """Book an execution of the order as it was at `version`; none, and nothing written, if it has changed since.
 
-    Likewise if its time in force has ended, also before it has been expired. What an IOC order leaves is cancelled in
-    the same transaction.
+    Likewise if it still waits for its trigger, or its time in force has ended, also before it has been expired. What an
+    IOC order leaves is cancelled in the same transaction.
     """
     async with services.database.write() as tx:
         portfolio = await portfolios.lock(tx, store.portfolio_of(order_id), None)
         before = await store.get(tx, order_id) if portfolio else None
-        if portfolio is None or before is None or before.version != version or not before.working:
+        if portfolio is None or before is None or before.version != version or not before.at_market:
             return None
         now, rate = services.clock.now(), services.settings.commission_rate
         if is_due(before, now):

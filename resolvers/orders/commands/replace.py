@@ -11,9 +11,10 @@ from infrastructure.rows import values
 from models import facts
 from models.enums import ApiScope, ErrorCode, EventType, OrderSide, OrderStatus, TimeInForce
 from models.errors import ConflictFault, Fault, Refused, invalid, missing, refuse_if
-from models.lifecycle import replaced
+from models.lifecycle import is_due, replaced
 from models.money import text
 from models.orders import Order
+from models.payloads import camel
 from models.portfolios import Portfolio
 from resolvers.context import Context
 from resolvers.orders import store
@@ -50,20 +51,21 @@ async def replace_order(ctx: Context, wish: ReplaceOrder) -> Done[Order]:
         order = await store.get(tx, wish.order_id) if portfolio else None
         if portfolio is None or order is None:
             raise missing("order", "orderId")
-        _refuse_outdated(order, wish)
+        _refuse_outdated(order, wish, ctx.now)
         request = _changed(order, wish)
         if request == _as_request(order):
             return Done(order, ctx.position)
-        refuse_if([*order_faults(request), *_quantity_faults(order, request)])
+        refuse_if([*order_faults(request), *_quantity_faults(order, request), *_stop_faults(order, request)])
         appraisal = await appraise(tx, portfolio, request, ctx.services, replacing=order)
         refuse_if(faults_of(appraisal.checks))
         order = await _write(tx, ctx, portfolio, order, request, appraisal)
     return Done(order, tx.position)
 
 
-def _refuse_outdated(order: Order, wish: ReplaceOrder) -> None:
-    if not order.working:
-        raise Refused(Fault(ErrorCode.ORDER_NOT_OPEN, f"The order is {order.status}.", ("input", "orderId")))
+def _refuse_outdated(order: Order, wish: ReplaceOrder, now: datetime) -> None:
+    if not order.working or is_due(order, now):
+        message = "The order's time is over." if order.working else f"The order is {order.status}."
+        raise Refused(Fault(ErrorCode.ORDER_NOT_OPEN, message, ("input", "orderId")))
     if wish.expected_version is not None and wish.expected_version != order.version:
         message = f"The order is at version {order.version}, not {wish.expected_version}."
         raise Refused(ConflictFault(ErrorCode.CONFLICT, message, ("input", "expectedVersion"), order))
@@ -106,6 +108,18 @@ def _quantity_faults(order: Order, request: PlaceOrder) -> list[Fault]:
     return [invalid(message, "quantity")]
 
 
+def _stop_faults(order: Order, request: PlaceOrder) -> list[Fault]:
+    """Once it is at the market there is no stop to move."""
+    if order.triggered_at is None:
+        return []
+    before = _as_request(order)
+    return [
+        invalid(f"The order was triggered: `{camel(name)}` can't be changed any more.", camel(name))
+        for name in ("stop_price", "trail_amount", "trail_percent")
+        if getattr(request, name) not in (None, getattr(before, name))
+    ]
+
+
 async def _write(
     tx: UnitOfWork, ctx: Context, portfolio: Portfolio, order: Order, request: PlaceOrder, appraisal: Appraisal
 ) -> Order:
@@ -115,6 +129,7 @@ async def _write(
     terms = {
         "quantity": request.quantity,
         "limit_price": request.limit_price,
+        # Once triggered it is what it was triggered at.
         "stop_price": appraisal.proposal.stop_price if waits else order.stop_price,
         "trail_amount": request.trail_amount,
         "trail_percent": request.trail_percent,

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from infrastructure.services import Services
 from models import facts
 from models.enums import EventType, OrderSide, OrderStatus
-from models.lifecycle import rejected, reserve, triggered
+from models.lifecycle import is_due, rejected, reserve, triggered
 from models.money import ZERO, text
 from models.orders import Order
 from models.pretrade import Book, Proposal, Rules, exposure, funds, worst_price
@@ -19,13 +19,18 @@ from resolvers.portfolios.store import lock
 
 
 async def trigger_order(services: Services, order_id: UUID, version: int) -> Order | None:
-    """Trigger a waiting order as it was at `version`; none, and nothing written, if it has changed since."""
+    """Trigger a waiting order as it was at `version`; none, and nothing written, if it has changed since.
+
+    Likewise if its time in force has ended, also before it has been expired.
+    """
     async with services.database.write() as tx:
         portfolio = await lock(tx, store.portfolio_of(order_id), None)
         before = await store.get(tx, order_id) if portfolio else None
         if portfolio is None or before is None or before.version != version or before.status is not OrderStatus.PENDING:
             return None
         rules, now = rules_of(services.settings), services.clock.now()
+        if is_due(before, now):
+            return None
         book = await store.book(tx, portfolio, [before.symbol])
         price = _reserve_price(book, before, rules)
         lacking = _lacking(book, before, price, rules)
