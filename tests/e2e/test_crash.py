@@ -27,8 +27,10 @@ pytestmark = pytest.mark.timeout(300)
 @asynccontextmanager
 async def database_of(server: Server, url: str = "") -> AsyncIterator[Database]:
     database = Database(settings_for(url, server.home))
-    yield database
-    await database.close()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 async def settle(client: Client, load: Load) -> None:
