@@ -1,5 +1,6 @@
 """The pages say what is so: what they show is compared with the code, and what they point at exists."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ from resolvers.accounts.commands import (
     update_preferences,
     update_profile,
 )
-from resolvers.orders.commands import cancel_order, expire_due
+from resolvers.orders.commands import ReplaceOrder, cancel_order, expire_due, place_order, replace_order, trigger_order
 from resolvers.portfolios.commands import update_portfolio
 from resolvers.risk.commands import pause_trading, resume_trading, set_risk_limit
 from tests.support.clock import ManualClock
@@ -273,6 +274,7 @@ async def play(services: Services, clock: ManualClock) -> None:
     await set_risk_limit(trader.ctx, trader.portfolio_id, RiskLimitKind.MAX_ORDER_NOTIONAL, Decimal(50_000))
     await market.quote("AAPL", "269.98", "270.02", last="270.00", previous="268.50")
     await _trade(trader, clock)
+    await _stop(market, trader, clock)
     await _end_orders(services, trader, clock)
     await _pause(services, trader, clock)
     await logout_everywhere(trader.ctx)
@@ -295,6 +297,25 @@ async def _trade(trader: Trader, clock: ManualClock) -> None:
     await trader.fill(order, "6", "270.02")
     clock.advance(seconds=1)
     await trader.trade("SELL", "10", "271.5")
+
+
+async def _stop(market: Market, trader: Trader, clock: ManualClock) -> None:
+    """A trailing stop that is replaced and triggers, and one that has no funds any more when it does."""
+    wish = trader.request("BUY", "2", key="demo-4")
+    request = dataclasses.replace(wish, type=OrderType.TRAILING_STOP, trail_amount=Decimal(5))
+    order = (await place_order(trader.ctx, request)).value
+    clock.advance(seconds=1)
+    order = (await replace_order(trader.ctx, ReplaceOrder(order.id, order.version, trail_amount=Decimal(4)))).value
+    large = dataclasses.replace(wish, type=OrderType.STOP, stop_price=Decimal(272), quantity=Decimal(170))
+    late = (await place_order(trader.ctx, dataclasses.replace(large, client_order_id="demo-5"))).value
+    clock.advance(seconds=1)
+    await market.quote("AAPL", "273.99", "274.01", last="274.00", previous="268.50")
+    triggered = await trigger_order(market.services, order.id, order.version)
+    assert triggered is not None
+    await cancel_order(trader.ctx, order.id, "Changed my mind")
+    await market.quote("AAPL", "599.00", "600.00", last="600.00", previous="268.50")
+    await trigger_order(market.services, late.id, late.version)
+    await market.quote("AAPL", "269.98", "270.02", last="270.00", previous="268.50")
 
 
 async def _end_orders(services: Services, trader: Trader, clock: ManualClock) -> None:

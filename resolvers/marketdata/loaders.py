@@ -18,7 +18,7 @@ INSTRUMENTS, CANDLES = table(InstrumentRow), table(CandleRow)
 
 @dataclass(frozen=True, slots=True)
 class CandleKey:
-    """Candles of one symbol opened before `until`, or ever: the `first` ones from `since` on, or without it the last."""
+    """Candles of a symbol opened before `until`, or ever: the `first` ones from `since` on, or without it the last."""
 
     symbol: str
     interval: CandleInterval

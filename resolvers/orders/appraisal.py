@@ -9,9 +9,9 @@ from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from infrastructure.settings import Settings
 from models.enums import ErrorCode, OrderStatus, OrderType, RiskCheckKind
-from models.errors import Fault, FundsFault, RiskFault, refuse_if
+from models.errors import Fault, FundsFault, RiskFault, invalid, refuse_if
 from models.marketdata import Instrument, Quote
-from models.money import ZERO, exact
+from models.money import ZERO, exact, text
 from models.orders import Order
 from models.portfolios import Portfolio
 from models.pretrade import Book, Estimate, Proposal, assess, estimate, largest_acceptable, worst_price
@@ -63,6 +63,7 @@ async def appraise(
         book, quantity = without(book, replacing), remaining(request.quantity, replacing)
         mark = replacing.high_water_mark
     proposal = request.proposal(quantity, _stop(request, mark, instrument) if waits else None)
+    refuse_if(_stop_faults(request, proposal))
     rules = rules_of(services.settings)
     price = worst_price(proposal, quote, rules)
     if price is None:
@@ -74,6 +75,13 @@ def _stop(request: PlaceOrder, mark: Decimal | None, instrument: Instrument) -> 
     if request.type is not OrderType.TRAILING_STOP or mark is None:
         return request.stop_price
     return trailing_stop(request.side, mark, request.trail_amount, request.trail_percent, instrument.tick_size)
+
+
+def _stop_faults(request: PlaceOrder, proposal: Proposal) -> list[Fault]:
+    if proposal.stop_price is None or proposal.stop_price > 0:
+        return []
+    message = f"The stop would be at {text(proposal.stop_price)}: it has to be above 0."
+    return [invalid(message, "trailAmount" if request.trail_percent is None else "trailPercent")]
 
 
 @exact

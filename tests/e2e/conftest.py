@@ -18,6 +18,7 @@ SETTINGS: dict[str, Any] = {
     # A killed server's lease runs out soon, so that the next one quotes and fills at once.
     "lease_s": 1,
     "max_open_orders": 100_000,
+    "seed_demo": False,
 }
 
 

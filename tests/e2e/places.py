@@ -113,9 +113,21 @@ PLACES: dict[str, tuple[str, str]] = {
         "Portfolio",
         f"mutation ($id: ID!) {{ placeOrder(input: {{ portfolioId: $id {ORDER} }}) {{ cursor {ERRORS} }} }}",
     ),
+    "Mutation.replaceOrder.input.orderId": (
+        "Order",
+        f'mutation ($id: ID!) {{ replaceOrder(input: {{ orderId: $id limitPrice: "91" }}) {{ cursor {ERRORS} }} }}',
+    ),
+    "Mutation.closePosition.input.positionId": (
+        "Position",
+        f"mutation ($id: ID!) {{ closePosition(input: {{ positionId: $id }}) {{ cursor {ERRORS} }} }}",
+    ),
     "Mutation.cancelOrder.input.orderId": (
         "Order",
         f"mutation ($id: ID!) {{ cancelOrder(input: {{ orderId: $id }}) {{ cursor {ERRORS} }} }}",
+    ),
+    "Mutation.cancelAllOrders.input.portfolioId": (
+        "Portfolio",
+        f"mutation ($id: ID!) {{ cancelAllOrders(input: {{ portfolioId: $id }}) {{ orders {{ id }} {ERRORS} }} }}",
     ),
     "Mutation.setRiskLimit.input.portfolioId": (
         "Portfolio",
@@ -140,6 +152,16 @@ PLACES: dict[str, tuple[str, str]] = {
     "Mutation.revokeApiKey.input.apiKeyId": (
         "ApiKey",
         f"mutation ($id: ID!) {{ revokeApiKey(input: {{ apiKeyId: $id }}) {{ apiKey {{ revokedAt }} {ERRORS} }} }}",
+    ),
+    "Subscription.positions.portfolioId": (
+        "Portfolio",
+        """subscription ($id: ID!, $after: String) { positions(portfolioId: $id, after: $after) {
+            ... on PositionSnapshot { positions { id } } ... on PositionEvent { position { id } }
+        } }""",
+    ),
+    "Subscription.valuations.portfolioId": (
+        "Portfolio",
+        "subscription ($id: ID!) { valuations(portfolioId: $id) { totalValue } }",
     ),
     "Subscription.positionEvents.portfolioId": (
         "Portfolio",

@@ -272,7 +272,7 @@ async def test_start_when_minutes_are_closed_then_the_background_writes_them_unt
     await keeper.start()
     try:
         async with asyncio.timeout(10):
-            while not await counted(market):
+            while not await counted(market):  # noqa: ASYNC110 - the keeper wakes nobody
                 await asyncio.sleep(0)
     finally:
         await keeper.stop()

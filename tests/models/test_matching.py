@@ -27,7 +27,9 @@ def ranked(number: int, limit: str | None, seconds: int = 0, **changes: object) 
 
 def filled(orders: list[Order], size: str, last: str = "100") -> list[tuple[int, Decimal, Decimal]]:
     """What is executed: whose, how much, at what price."""
-    return [(each.order.id.int, each.quantity, each.price) for each in match(orders, Touch.of(a_quote(last, size=size)))]
+    return [
+        (each.order.id.int, each.quantity, each.price) for each in match(orders, Touch.of(a_quote(last, size=size)))
+    ]
 
 
 def test_match_when_several_buys_cross_then_market_orders_the_better_price_and_the_earlier_go_first() -> None:

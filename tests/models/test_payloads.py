@@ -20,12 +20,10 @@ from models.portfolios import Portfolio, Transaction
 from models.positions import Position
 from models.valuation import PositionMark
 from tests.support.clock import START
-from tests.support.samples import a_fill, a_position, amounts, an_order, moments, prices, unhurried, words
+from tests.support.orders import an_order
+from tests.support.samples import a_fill, a_position, any_of, moments, prices, unhurried, words
 
 D = Decimal
-
-for amount_type, strategy in ((Decimal, amounts), (datetime, moments), (str, words)):
-    st.register_type_strategy(amount_type, strategy)
 
 MARK = PositionMark(D("101.5"), D(1015), D(15), D("1.5"), None, D("0.01"))
 
@@ -34,7 +32,7 @@ MARK = PositionMark(D("101.5"), D(1015), D(15), D("1.5"), None, D("0.01"))
 @unhurried
 @given(st.data())
 def test_read_when_a_value_was_written_then_it_is_the_same(kind: type[Any], data: st.DataObject) -> None:
-    value = data.draw(st.from_type(kind))
+    value = data.draw(any_of(kind))
     through_json = orjson.loads(canonical(written(value)))
     assert read(kind, through_json) == value
     assert canonical(written(read(kind, through_json))) == canonical(written(value))

@@ -27,7 +27,9 @@ SIDES = st.sampled_from(["BUY", "SELL"])
         ("SELL", "99.99", True),
     ],
 )
-def test_stop_when_the_last_price_is_at_it_or_beyond_then_it_is_reached(side: str, last: str, *, triggers: bool) -> None:
+def test_stop_when_the_last_price_is_at_it_or_beyond_then_it_is_reached(
+    side: str, last: str, *, triggers: bool
+) -> None:
     assert reached(a_stop(side, "100"), a_quote(last)) is triggers
 
 
@@ -63,8 +65,8 @@ def test_order_when_it_has_no_stop_then_it_is_neither_reached_nor_moved() -> Non
 def test_trailing_stop_when_it_hangs_from_a_mark_then_it_is_rounded_to_the_tick(
     side: str, amount: str | None, percent: str | None, stop: str
 ) -> None:
-    distances = [None if each is None else D(each) for each in (amount, percent)]
-    assert trailing_stop(OrderSide(side), D("100.05"), *distances, TICK) == D(stop)
+    by, share = (None if each is None else D(each) for each in (amount, percent))
+    assert trailing_stop(OrderSide(side), D("100.05"), by, share, TICK) == D(stop)
 
 
 @given(side=SIDES, prices=st.lists(CENTS, min_size=1, max_size=30), trail=CENTS)

@@ -1,16 +1,16 @@
-"""Values of the domain for tests: one of each to change with `replace`, and Hypothesis's strategies for any of them."""
+"""Fills, positions and portfolios as plain values, and Hypothesis's strategies (`tests.support.orders` has orders)."""
 
+from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from models.enums import OrderSide, OrderStatus, OrderType, PositionSide, TimeInForce, TradingState
-from models.marketdata import Quote
-from models.orders import Fill, Order
+from models.enums import OrderSide, PositionSide, TradingState
+from models.orders import Fill
 from models.portfolios import Portfolio
 from models.positions import Position
 from tests.support.clock import START
@@ -27,40 +27,25 @@ quantities = st.integers(1, 10**6).map(D)
 prices = st.integers(1, 10**7).map(lambda ticks: D(ticks) / 100)
 moments = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - Hypothesis asks for naive bounds
 words = st.text(st.characters(codec="utf-8"), max_size=20)
-uuids = st.uuids()
+PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    Decimal: amounts | amounts.map(lambda amount: -amount),
+    datetime: moments,
+    str: words,
+    int: st.integers(0, 2**31),
+    UUID: st.uuids(),
+}
 
 
-def an_order(**given: Any) -> Order:
-    """An open buy of 10 AAPL at 100, GTC; `given` are other fields."""
-    limit = given.get("limit_price", D(100))
-    values: dict[str, Any] = {
-        "id": ORDER_ID,
-        "portfolio_id": PORTFOLIO_ID,
-        "owner_id": OWNER_ID,
-        "client_order_id": "key",
-        "symbol": "AAPL",
-        "side": OrderSide.BUY,
-        "type": OrderType.MARKET if limit is None else OrderType.LIMIT,
-        "time_in_force": TimeInForce.GTC,
-        "quantity": D(10),
-        "filled_quantity": D(0),
-        "filled_notional": D(0),
-        "limit_price": limit,
-        "average_fill_price": None,
-        "status": OrderStatus.OPEN,
-        "commission": D(0),
-        "reserve_price": limit,
-        "reserved_cash": D(0),
-        "reject_reason": None,
-        "cancel_reason": None,
-        "triggered_at": None,
-        "expire_at": None,
-        "closed_at": None,
-        "version": 1,
-        "placed_at": START,
-        "updated_at": START,
-    }
-    return Order(**values | given)
+def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
+    """Any value of a dataclass, or of what its fields are."""
+    if kind in PLAIN:
+        return PLAIN[kind]
+    if get_args(kind):
+        [inner] = [each for each in get_args(kind) if each is not type(None)]
+        return st.none() | any_of(inner)
+    if is_dataclass(kind):
+        return st.builds(kind, **{name: any_of(hint) for name, hint in get_type_hints(kind).items()})
+    return st.sampled_from(list(kind))
 
 
 def a_fill(side: str = "BUY", quantity: Decimal | str = "10", price: Decimal | str = "100", **given: Any) -> Fill:
@@ -122,22 +107,3 @@ def a_portfolio(cash: Decimal | str = "100000", **given: Any) -> Portfolio:
         "created_at": START,
     }
     return Portfolio(**values | given)
-
-
-def a_quote(bid: Decimal | str = "100", ask: Decimal | str = "101", **given: Any) -> Quote:
-    """AAPL, a thousand on each side, last at the bid, no previous close."""
-    values: dict[str, Any] = {
-        "symbol": "AAPL",
-        "bid": D(bid),
-        "bid_size": D(1000),
-        "ask": D(ask),
-        "ask_size": D(1000),
-        "last": D(bid),
-        "open": None,
-        "high": None,
-        "low": None,
-        "previous_close": None,
-        "volume": D(0),
-        "as_of": START,
-    }
-    return Quote(**values | given)
