@@ -125,12 +125,14 @@ class CandleKeeper:
     async def _fill(self, now: datetime) -> None:
         if self._days == 0:
             return
-        days, minutes = await latest_openings(self._database, DAY), await latest_openings(self._database, MINUTE)
+        days, hours, minutes = [await latest_openings(self._database, each) for each in (DAY, HOUR, MINUTE)]
         written = 0
         for symbol, latest in days.items():
             written += await self._fill_days(symbol, latest, now)
         for symbol, latest in minutes.items():
-            written += await self._fill_minutes(symbol, latest, now)
+            # Imported minutes bring no hours with them.
+            ours = latest is not None and hours.get(symbol) == opening(HOUR, latest)
+            written += await self._fill_minutes(symbol, latest, now, ours=ours)
         if written:
             logger.info("candles filled in", candles=written)
 
@@ -143,9 +145,9 @@ class CandleKeeper:
         await self._store(found, replace=False)
         return len(found)
 
-    async def _fill_minutes(self, symbol: str, latest: datetime | None, now: datetime) -> int:
+    async def _fill_minutes(self, symbol: str, latest: datetime | None, now: datetime, *, ours: bool) -> int:
         since, until = opening(HOUR, now - MINUTES_KEPT), opening(MINUTE, now)
-        if latest is not None and latest < since:
+        if latest is not None and ours and latest < since:
             # It went on for longer than minutes are filled in: the hour and the day that were left are made whole.
             await self._fill_span(symbol, latest + LENGTHS[MINUTE], opening(HOUR, latest) + LENGTHS[HOUR])
             day = opening(DAY, latest)
@@ -153,7 +155,7 @@ class CandleKeeper:
                 await self._ask(symbol, DAY, day, min(day + LENGTHS[DAY], opening(DAY, now))), replace=True
             )
         elif latest is not None:
-            since = latest + LENGTHS[MINUTE]
+            since = max(since, latest + LENGTHS[MINUTE])
         return await self._fill_span(symbol, since, until)
 
     async def _fill_span(self, symbol: str, since: datetime, until: datetime) -> int:

@@ -100,10 +100,7 @@ async def _append_in_turn(connection: AsyncConnection, events: Sequence[Event]) 
 async def ensure_head(connection: AsyncConnection, epoch: str) -> None:
     """Begin an empty log, unless there is one."""
     await connection.execute(
-        text(
-            "INSERT INTO log_head (id, epoch, seq, hash) "
-            "VALUES (1, :epoch, 0, :genesis) ON CONFLICT DO NOTHING"
-        ),
+        text("INSERT INTO log_head (id, epoch, seq, hash) VALUES (1, :epoch, 0, :genesis) ON CONFLICT DO NOTHING"),
         {"epoch": epoch, "genesis": bytes(32)},
     )
 

@@ -1,6 +1,7 @@
 """`tradegraph serve`."""
 
 import contextlib
+import gc
 import socket
 from collections.abc import Generator
 from decimal import Decimal, InvalidOperation
@@ -91,6 +92,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What is there now (modules, the schema) stays: looked through again and again, it stops every request for a
+        # tenth of a second each time.
+        gc.collect()
+        gc.freeze()
         if self.started:
             typer.echo(self._banner)
 

@@ -242,6 +242,17 @@ async def test_work_when_days_were_imported_then_they_stay(market: Services) -> 
     assert [day.opened_at for day in days] == [TODAY - timedelta(days=number) for number in (3, 2, 1, 0)]
 
 
+async def test_work_when_old_minutes_were_imported_then_nothing_is_put_beside_them(market: Services) -> None:
+    feed, keeper = SimulatedFeed(7, LISTINGS), keeper_of(market)
+    long_ago = dataclasses.replace(a_minute(0, 10), opened_at=START - timedelta(days=30))
+    await store(market, [long_ago])
+    await keeper.on_quotes(feed.quotes(START))
+    await keeper.work(START)
+    since = opening(HOUR, START - timedelta(days=1))
+    assert await stored(market, MINUTE) == [long_ago, *feed.candles("AAPL", MINUTE, since, START)]
+    assert min(candle.opened_at for candle in await stored(market, DAY)) == TODAY - timedelta(days=7)
+
+
 async def test_work_when_another_process_holds_the_lease_then_nothing_is_written(market: Services) -> None:
     keeper = keeper_of(market, holding=False)
     await keeper.on_quotes(SimulatedFeed(7, LISTINGS).quotes(START))

@@ -10,6 +10,7 @@ import pytest
 from infrastructure.services import Services
 from models.enums import EventType
 from models.errors import BadRequest
+from models.events import EventFilter, RecordedEvent
 from models.facts import PositionAsOf
 from resolvers.events.queries import cursor_of
 from resolvers.events.streams import PositionEvent, PositionSnapshot, StreamHeartbeat, positions
@@ -109,6 +110,41 @@ async def test_positions_when_nothing_happens_then_there_is_a_heartbeat_and_then
     await trader.trade("BUY", "5", "200")
     assert isinstance(await soon(stream), PositionEvent)
     await stream.aclose()
+
+
+async def test_heartbeat_when_events_are_still_on_their_way_then_it_does_not_claim_to_be_past_them(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Market.open(services)
+    trader = await Trader.with_cash(services)
+    await services.relay.reached(await head(services))
+    begin = cursor_of(trader.ctx, services.relay.position)
+    go, read = asyncio.Event(), services.relay._next
+
+    async def slowly(after: int, chosen: EventFilter) -> list[tuple[int, RecordedEvent | None]]:
+        await go.wait()
+        return await read(after, chosen)
+
+    monkeypatch.setattr(services.relay, "_next", slowly)
+    await trader.trade("BUY", "5", "200")
+    await services.relay.reached(await head(services))
+    stream = positions(trader.ctx, trader.portfolio_id, begin, 1)
+    beat = await soon(stream)
+    assert isinstance(beat, StreamHeartbeat)
+    assert beat.cursor == begin
+    go.set()
+    assert isinstance(await soon(stream), PositionEvent)
+    await stream.aclose()
+
+
+async def test_quotes_when_they_move_before_the_wait_for_it_begins_then_it_is_not_slept_through(
+    services: Services,
+) -> None:
+    market = await Market.open(services)
+    moved = services.quotes.moved()
+    await market.quote("AAPL", "199", "200")
+    async with asyncio.timeout(10):
+        await moved
 
 
 async def test_positions_when_the_cursor_is_of_another_log_then_there_is_a_new_snapshot(services: Services) -> None:

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.support.clock import START
 from tests.support.csvfiles import daily_rows, write
 
 D = Decimal
+PAGE_TEXT = (Path(__file__).resolve().parents[2] / "docs" / "market-data.md").read_text(encoding="utf-8")
 DAY, HOUR = CandleInterval.ONE_DAY, CandleInterval.ONE_HOUR
 GOOD = "2025-01-02,10,12,9,11,11,100"
 QUOTE_HEADER = "symbol,timestamp,bid,bid_size,ask,ask_size,last"
@@ -344,6 +346,17 @@ async def test_instruments_when_a_file_has_faults_then_nothing_is_written(market
         "line 8: is another AAA than line 2",
     ]
     assert await instrument(market, "AAA") is None
+
+
+async def test_page_when_it_shows_files_then_they_can_be_imported(market: Services, tmp_path: Path) -> None:
+    shown = re.findall(r"^```csv\n(.*?)^```$", PAGE_TEXT, re.MULTILINE | re.DOTALL)
+    paths = [tmp_path / f"{number}.csv" for number in range(3)]
+    for path, text in zip(paths, shown, strict=True):
+        path.write_text(text, encoding="utf-8")
+    assert (await bring(market, paths[0])).written == 2
+    assert (await import_quotes(market, QuoteFile(paths[1]))).written == 1
+    assert (await import_instruments(market, InstrumentFile(paths[2]))).symbols == ("ACME",)
+    assert len([*await replayed_quotes(market, paths[1])]) == 2
 
 
 def test_start_when_used_here_then_it_is_later_than_every_row() -> None:

@@ -1,13 +1,13 @@
-"""Replacing, cancelling all, and closing positions."""
+"""Replacing: the order changes in place, and keeps or loses its place."""
 
 from decimal import Decimal
 
 import pytest
 
 from infrastructure.services import Services
-from models.enums import ErrorCode, OrderSide, OrderStatus, TimeInForce
+from models.enums import ErrorCode, OrderStatus, TimeInForce
 from models.errors import ConflictFault, FundsFault, Refused
-from resolvers.orders.commands import ReplaceOrder, cancel_all_orders, close_position, replace_order
+from resolvers.orders.commands import ReplaceOrder, replace_order
 from tests.support.market import Market, Trader, row_counts
 from tests.support.people import story_of
 
@@ -115,52 +115,3 @@ async def test_replace_when_the_time_in_force_changes_then_its_end_does(services
     assert order.expire_at is not None
     after = (await replace_order(trader.ctx, ReplaceOrder(order.id, time_in_force=TimeInForce.GTC))).value
     assert after.expire_at is None
-
-
-async def test_cancel_all_when_of_one_instrument_then_the_others_work_on(services: Services) -> None:
-    trader = await opened(services)
-    for symbol in ("AAPL", "MSFT", "AAPL"):
-        await trader.place("BUY", "1", symbol, "100")
-    done = await cancel_all_orders(trader.ctx, trader.portfolio_id, "AAPL")
-    assert [(order.symbol, order.status) for order in done.value] == [("AAPL", OrderStatus.CANCELLED)] * 2
-    assert (await trader.portfolio()).reserved_cash == D("100.1")
-    assert len((await cancel_all_orders(trader.ctx, trader.portfolio_id)).value) == 1
-    assert (await trader.portfolio()).reserved_cash == 0
-
-
-async def test_close_position_when_long_or_short_then_the_order_goes_against_it(services: Services) -> None:
-    trader = await opened(services)
-    await trader.trade("BUY", "10", "200")
-    await trader.trade("SELL", "3", "400", "MSFT")
-    positions = {position.symbol: position for position in await trader.positions()}
-    whole = (await close_position(trader.ctx, positions["AAPL"].id)).value
-    part = (await close_position(trader.ctx, positions["MSFT"].id, D(2))).value
-    assert (whole.side, whole.quantity, whole.type) == (OrderSide.SELL, D(10), "MARKET")
-    assert (part.side, part.quantity) == (OrderSide.BUY, D(2))
-
-
-async def test_close_position_when_asked_again_with_its_key_then_it_is_the_same_order_also_once_closed(
-    services: Services,
-) -> None:
-    trader = await opened(services)
-    await trader.trade("BUY", "10", "200")
-    [position] = await trader.positions()
-    order = (await close_position(trader.ctx, position.id, None, "close")).value
-    await trader.fill(order, "10", "199.9")
-    assert (await close_position(trader.ctx, position.id, None, "close")).value.id == order.id
-    with pytest.raises(Refused) as refused:
-        await close_position(trader.ctx, position.id)
-    assert [(fault.code, fault.path) for fault in refused.value.faults] == [
-        (ErrorCode.INVALID_INPUT, ("input", "positionId"))
-    ]
-
-
-async def test_close_position_when_more_than_is_held_then_nothing_is_written(services: Services) -> None:
-    trader = await opened(services)
-    await trader.trade("BUY", "10", "200")
-    [position] = await trader.positions()
-    before = await row_counts(services)
-    with pytest.raises(Refused) as refused:
-        await close_position(trader.ctx, position.id, D(11))
-    assert refused.value.faults[0].message == "`quantity` is 11: 10 is held."
-    assert await row_counts(services) == before

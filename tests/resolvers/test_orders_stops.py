@@ -6,59 +6,17 @@ from typing import Any
 
 import pytest
 
-from infrastructure.broker import PaperBroker
 from infrastructure.services import Services
-from models.enums import ErrorCode, OrderSide, OrderStatus, OrderType, TimeInForce
+from models.enums import ErrorCode, OrderStatus, OrderType, TimeInForce
 from models.errors import Refused
-from models.orders import Order, OrderRow
-from resolvers.floor import desk
-from resolvers.orders.commands import expire_due, place_order
-from resolvers.orders.inputs import PlaceOrder
-from tests.support.market import Market, Trader, stored
+from resolvers.orders.commands import execute_order, expire_due, trigger_order
+from resolvers.risk.commands import pause_trading
+from tests.support.clock import ManualClock
+from tests.support.floor import Floor
+from tests.support.market import row_counts
 from tests.support.people import story_of
 
 D = Decimal
-
-
-class Floor:
-    """A market, a broker on it, and a trader with 100,000."""
-
-    def __init__(self, market: Market, trader: Trader) -> None:
-        self.market, self.trader, self.services = market, trader, market.services
-        self.broker = PaperBroker(
-            self.services.relay, self.services.quotes, desk(self.services), lambda: True, self.services.clock.now
-        )
-
-    @classmethod
-    async def open(cls, services: Services) -> "Floor":
-        floor = cls(await Market.open(services), await Trader.with_cash(services))
-        await floor.quote("100.00")
-        return floor
-
-    async def quote(self, last: str, size: str = "1000") -> None:
-        """The last price, a cent wide on both sides; the broker is told."""
-        price = D(last)
-        quote = await self.market.quote("AAPL", str(price - D("0.01")), str(price + D("0.01")), last=last, size=size)
-        await self.broker.load()
-        await self.broker.on_quotes([quote])
-
-    async def place(self, side: str, kind: OrderType, quantity: str = "10", **more: Any) -> Order:
-        prices: dict[str, Any] = {key: D(value) if type(value) is str else value for key, value in more.items()}
-        request = PlaceOrder(
-            portfolio_id=self.trader.portfolio_id,
-            symbol="AAPL",
-            side=OrderSide(side),
-            type=kind,
-            quantity=D(quantity),
-            **({"time_in_force": TimeInForce.GTC} | prices),
-        )
-        return (await place_order(self.trader.ctx, request)).value
-
-    async def now(self, order: Order) -> Order:
-        """The order as it is stored."""
-        [found] = [each for each in await stored(self.services, OrderRow, Order) if each.id == order.id]
-        assert isinstance(found, Order)
-        return found
 
 
 async def test_stop_when_the_last_price_comes_to_it_then_it_goes_to_the_market_and_is_filled(
@@ -193,3 +151,117 @@ async def test_place_order_when_its_prices_do_not_fit_its_type_then_each_field_i
         await floor.place("BUY", kind, **given)
     assert [fault.path for fault in refused.value.faults] == [("input", field) for field in fields]
     assert {fault.code for fault in refused.value.faults} == {ErrorCode.INVALID_INPUT}
+
+
+async def test_stop_when_it_is_immediate_or_cancel_then_it_waits_and_the_match_comes_with_its_trigger(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.STOP, stop_price="105", time_in_force=TimeInForce.IOC)
+    limited = await floor.place(
+        "BUY", OrderType.STOP_LIMIT, stop_price="105", limit_price="104", time_in_force=TimeInForce.IOC
+    )
+    for last in ("101.00", "104.00"):
+        await floor.quote(last)
+    assert [(await floor.now(each)).status for each in (order, limited)] == [OrderStatus.PENDING] * 2
+    await floor.quote("105.00", size="4")
+    done = await floor.now(order)
+    assert (done.status, done.filled_quantity) == (OrderStatus.CANCELLED, D(4))
+    assert (await floor.now(limited)).cancel_reason == "Immediate or cancel: nothing at its price"
+
+
+@pytest.mark.parametrize(("size", "status"), [("9", OrderStatus.CANCELLED), ("10", OrderStatus.FILLED)])
+async def test_stop_when_it_is_fill_or_kill_then_all_of_it_is_filled_when_triggered_or_nothing(
+    services: Services, size: str, status: OrderStatus
+) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("SELL", OrderType.STOP, stop_price="95", time_in_force=TimeInForce.FOK)
+    await floor.quote("96.00", size="1")
+    assert (await floor.now(order)).status is OrderStatus.PENDING
+    await floor.quote("95.00", size=size)
+    done = await floor.now(order)
+    assert (done.status, done.filled_quantity) == (status, D(10) if size == "10" else D(0))
+    story = await story_of(services, floor.trader.ctx.owner_id)
+    end = ["ORDER_EXECUTED", "POSITION_OPENED", "CASH_MOVED"] if size == "10" else ["ORDER_CANCELLED"]
+    assert story[-1 - len(end) :] == ["ORDER_TRIGGERED", *end]
+
+
+async def test_stop_when_its_time_is_over_then_it_is_not_triggered_though_the_price_comes_before_its_expiry(
+    services: Services, clock: ManualClock
+) -> None:
+    floor = await Floor.open(services)
+    end = clock.now() + timedelta(minutes=1)
+    order = await floor.place("BUY", OrderType.STOP, stop_price="105", time_in_force=TimeInForce.GTD, expire_at=end)
+    clock.advance(minutes=1)
+    await floor.quote("106.00")
+    assert await floor.now(order) == order
+    assert await expire_due(services) == 1
+    assert (await floor.now(order)).status is OrderStatus.EXPIRED
+
+
+async def test_place_order_when_a_good_till_date_order_is_asked_for_again_after_its_end_then_it_is_the_answer(
+    services: Services, clock: ManualClock
+) -> None:
+    floor = await Floor.open(services)
+    end = clock.now() + timedelta(minutes=1)
+    again: dict[str, Any] = {
+        "limit_price": "90",
+        "time_in_force": TimeInForce.GTD,
+        "expire_at": end,
+        "client_order_id": "once",
+    }
+    order = await floor.place("BUY", OrderType.LIMIT, **again)
+    clock.advance(minutes=1)
+    assert (await floor.place("BUY", OrderType.LIMIT, **again)).id == order.id
+    await expire_due(services)
+    assert (await floor.place("BUY", OrderType.LIMIT, **again)).status is OrderStatus.EXPIRED
+    with pytest.raises(Refused) as refused:
+        await floor.place("BUY", OrderType.LIMIT, **again | {"client_order_id": "twice"})
+    assert [fault.message for fault in refused.value.faults] == ["`expireAt` has to be in the future."]
+
+
+async def test_stop_when_it_covers_a_short_and_the_price_gaps_through_it_then_it_is_filled_at_any_price(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    await floor.trader.trade("SELL", "600", "100")
+    order = await floor.place("BUY", OrderType.STOP, "600", stop_price="105")
+    await floor.quote("150.00")
+    done = await floor.now(order)
+    assert (done.status, done.average_fill_price) == (OrderStatus.FILLED, D("150.01"))
+    [position] = await floor.trader.positions()
+    assert (position.quantity, position.realized_pnl) == (D(0), D(-30006))  # 600 x 50.01
+    assert (await floor.trader.portfolio()).reserved_cash == 0
+
+
+async def test_stops_when_several_trigger_at_one_quote_then_the_earlier_goes_first_and_who_was_there_before_them(
+    services: Services, clock: ManualClock
+) -> None:
+    floor = await Floor.open(services)
+    first = await floor.place("BUY", OrderType.STOP, stop_price="105")
+    clock.advance(milliseconds=1)
+    second = await floor.place("BUY", OrderType.STOP, stop_price="104")
+    clock.advance(milliseconds=1)
+    at_market = await floor.place("BUY", OrderType.MARKET)
+    clock.advance(milliseconds=1)
+    await floor.quote("105.00", size="15")
+    found = [(await floor.now(each)).filled_quantity for each in (first, second, at_market)]
+    assert found == [D(5), D(0), D(10)]
+
+
+async def test_stop_when_trading_is_paused_then_what_was_accepted_goes_on(services: Services) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.STOP, stop_price="105")
+    await pause_trading(floor.trader.ctx, floor.trader.portfolio_id, "Holiday", None, reduce_only=False)
+    await floor.quote("105.00")
+    assert (await floor.now(order)).status is OrderStatus.FILLED
+
+
+async def test_execute_when_the_order_waits_for_its_trigger_then_nothing_is_written(services: Services) -> None:
+    floor = await Floor.open(services)
+    order = await floor.place("BUY", OrderType.STOP, stop_price="105")
+    before = await row_counts(services)
+    assert await execute_order(services, order.id, order.version, D(1), D(105)) is None
+    assert await trigger_order(services, order.id, order.version + 1) is None
+    assert await trigger_order(services, services.ids.new(), 1) is None
+    assert await row_counts(services) == before

@@ -18,7 +18,7 @@ from infrastructure import log
 from infrastructure.database import Database
 from infrastructure.rows import columns, read_all, table
 from models.accounts import Session, SessionRow, User, UserRow
-from models.enums import AggregateType, EventType
+from models.enums import AggregateType, EventType, OrderStatus
 from models.events import GENESIS, Event, EventFilter, RecordedEvent, chained
 from models.facts import fill_of
 from models.keys import ApiKey, ApiKeyRow
@@ -151,8 +151,12 @@ def _sides(rebuilt: Rebuilt, tables: dict[Any, list[Any]]) -> dict[str, tuple[di
 
 
 def _told(value: Any) -> Any:
-    """Without what no event tells: when a key was last used."""
-    return replace(value, last_used_at=None) if isinstance(value, ApiKey) else value
+    """Without what no event tells: when a key was last used, where a trailing stop stands while it waits."""
+    if isinstance(value, ApiKey):
+        return replace(value, last_used_at=None)
+    if isinstance(value, Order) and value.high_water_mark is not None and value.status is OrderStatus.PENDING:
+        return replace(value, high_water_mark=None, stop_price=None)
+    return value
 
 
 @exact

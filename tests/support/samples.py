@@ -1,8 +1,8 @@
 """Fills, positions and portfolios as plain values, and Hypothesis's strategies (`tests.support.orders` has orders)."""
 
-from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
@@ -36,16 +36,16 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def any_of(kind: type[Any]) -> st.SearchStrategy[Any]:
+def any_of(kind: Any) -> st.SearchStrategy[Any]:
     """Any value of a dataclass, or of what its fields are."""
     if kind in PLAIN:
         return PLAIN[kind]
     if get_args(kind):
         [inner] = [each for each in get_args(kind) if each is not type(None)]
         return st.none() | any_of(inner)
-    if is_dataclass(kind):
-        return st.builds(kind, **{name: any_of(hint) for name, hint in get_type_hints(kind).items()})
-    return st.sampled_from(list(kind))
+    if issubclass(kind, StrEnum):
+        return st.sampled_from(list(kind))
+    return st.builds(kind, **{name: any_of(hint) for name, hint in get_type_hints(kind).items()})
 
 
 def a_fill(side: str = "BUY", quantity: Decimal | str = "10", price: Decimal | str = "100", **given: Any) -> Fill:
