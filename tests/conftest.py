@@ -21,9 +21,6 @@ from tests.support.clock import ManualClock
 from tests.support.house import emptied, migrated, settings_for
 from tests.support.servers import PostgresDatabases, postgres_server
 
-# So that its asserts say what they saw.
-pytest.register_assert_rewrite("tests.support.log_race")
-
 BACKENDS = ("sqlite", "postgresql")
 
 

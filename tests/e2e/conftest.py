@@ -12,6 +12,9 @@ from infrastructure.services import Services
 from tests.support.server import Server
 from tests.support.wire import Client, client_of
 
+# So that their asserts say what they saw.
+pytest.register_assert_rewrite("tests.e2e.books", "tests.e2e.trading")
+
 SETTINGS: dict[str, Any] = {
     "register_per_address": "1000/hour",
     "login_per_address": "1000/minute",

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from decimal import Decimal
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 
@@ -42,7 +43,7 @@ ORDERS = 40
 @pytest.fixture
 async def processes(services: Services, backend: str) -> AsyncIterator[list[Services]]:
     """They wait for each other as long as it takes: on a busy machine a timeout would be no fault of the order's."""
-    patience = {"lock_timeout_ms": 60_000, "statement_timeout_ms": 60_000}
+    patience = {"lock_timeout_ms": 60_000, "statement_timeout_ms": 60_000, "writer_pool": 16}
     patient = dataclasses.replace(services, settings=services.settings.model_copy(update=patience))
     async with AsyncExitStack() as stack:
         numbers = range(PROCESSES[backend])
@@ -63,9 +64,16 @@ def spread(trader: Trader, processes: list[Services], count: int) -> list[Trader
     ]
 
 
-async def accepted(attempts: list[Awaitable[Done[T]]], code: ErrorCode) -> list[T]:
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What a client does: no connection was free in time, so nothing was written, and it asks again."""
+    while True:
+        with contextlib.suppress(DatabaseUnavailable):
+            return await attempt()
+
+
+async def accepted(attempts: Sequence[Callable[[], Awaitable[Done[T]]]], code: ErrorCode) -> list[T]:
     """What was done of what is tried at once; the others were refused for that reason, and for no other."""
-    answers = await asyncio.gather(*attempts, return_exceptions=True)
+    answers = await asyncio.gather(*map(patiently, attempts), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, Refused)]
     assert {fault.code for each in refused for fault in each.faults} <= {code}
     done = [answer.value for answer in answers if isinstance(answer, Done)]
@@ -121,7 +129,8 @@ async def test_orders_when_forty_come_at_once_against_a_limit_then_it_is_never_b
     if kind is not None:
         await set_risk_limit(trader.ctx, trader.portfolio_id, kind, D(threshold))
         code = ErrorCode.RISK_LIMIT_EXCEEDED
-    done = await accepted([each.place("BUY", "10", limit=price) for each in spread(trader, processes, ORDERS)], code)
+    crowd = spread(trader, processes, ORDERS)
+    done = await accepted([partial(each.place, "BUY", "10", limit=price) for each in crowd], code)
     assert len(done) == len(await stored(services, OrderRow, Order)) == count
     assert (await trader.portfolio()).reserved_cash == count * 10 * D(price) * D("1.001") <= D(100000)
     await adds_up(services, trader)
@@ -134,11 +143,13 @@ async def test_orders_when_they_are_filled_while_others_come_then_the_position_l
     await set_risk_limit(trader.ctx, trader.portfolio_id, RiskLimitKind.MAX_POSITION_NOTIONAL, D(10000))
 
     async def trade(each: Trader) -> Done[Order]:
-        done = await each.place("BUY", "10", limit="100")
-        await each.fill(done.value, "10", "100")
+        done = await patiently(partial(each.place, "BUY", "10", limit="100"))
+        await patiently(partial(each.fill, done.value, "10", "100"))
         return done
 
-    done = await accepted([trade(each) for each in spread(trader, processes, ORDERS)], ErrorCode.RISK_LIMIT_EXCEEDED)
+    done = await accepted(
+        [partial(trade, each) for each in spread(trader, processes, ORDERS)], ErrorCode.RISK_LIMIT_EXCEEDED
+    )
     [position] = await trader.positions()
     assert (len(done), position.quantity) == (10, D(100))
     await adds_up(services, trader)
@@ -149,8 +160,10 @@ async def test_orders_when_cash_is_withdrawn_at_the_same_time_then_the_buying_po
 ) -> None:
     trader = await opened(services, "20020")
     crowd = spread(trader, processes, ORDERS)
-    attempts: list[Awaitable[Done[object]]] = [
-        each.place("BUY", "10", limit="100") if number % 2 else withdraw_cash(each.ctx, each.portfolio_id, D(1001))  # type: ignore[misc]  # reason: either of the two
+    attempts: list[Callable[[], Awaitable[Done[Any]]]] = [
+        partial(each.place, "BUY", "10", limit="100")
+        if number % 2
+        else partial(withdraw_cash, each.ctx, each.portfolio_id, D(1001))
         for number, each in enumerate(crowd)
     ]
     done = await accepted(attempts, ErrorCode.INSUFFICIENT_FUNDS)
@@ -163,14 +176,8 @@ async def test_orders_when_cash_is_withdrawn_at_the_same_time_then_the_buying_po
 async def _retry(services: Services, processes: list[Services], keys: int, retries: int = 16) -> None:
     trader = await opened(services)
     crowd = spread(trader, processes, keys * retries)
-
-    async def persistently(each: Trader, key: str) -> Order:
-        while True:
-            # What a client does whose try found no connection free: ask again with the same key.
-            with contextlib.suppress(DatabaseUnavailable):
-                return (await each.place("BUY", "1", limit="10", key=key)).value
-
-    answers = await asyncio.gather(*(persistently(each, f"key-{number % keys}") for number, each in enumerate(crowd)))
+    tries = [partial(each.place, "BUY", "1", limit="10", key=f"key-{n % keys}") for n, each in enumerate(crowd)]
+    answers = [done.value for done in await asyncio.gather(*map(patiently, tries))]
     orders = await stored(services, OrderRow, Order)
     assert len(orders) == keys
     by_key = {order.client_order_id: order for order in orders}
@@ -204,9 +211,10 @@ async def test_fills_and_cancels_when_they_come_at_once_then_each_is_booked_once
     async def one(number: int, order: Order) -> tuple[int, bool]:
         first, second, third = crowd[3 * number : 3 * number + 3]
         answers = await asyncio.gather(
-            execute_order(first.ctx.services, order.id, 1, D(10), D(100)),
-            execute_order(second.ctx.services, order.id, 1, D(4), D("99.5")),  # another broker, of the same order
-            cancel_order(third.ctx, order.id),
+            patiently(partial(execute_order, first.ctx.services, order.id, 1, D(10), D(100))),
+            # Another broker, of the same order.
+            patiently(partial(execute_order, second.ctx.services, order.id, 1, D(4), D("99.5"))),
+            patiently(partial(cancel_order, third.ctx, order.id)),
             return_exceptions=True,
         )
         assert all(isinstance(answer, Order | Done | Refused | None) for answer in answers), answers
@@ -234,9 +242,9 @@ async def test_pause_when_it_comes_among_orders_then_none_is_accepted_behind_it_
 ) -> None:
     trader = await opened(services)
     crowd = spread(trader, processes, ORDERS)
-    attempts: list[Awaitable[Done[object]]] = [each.place("BUY", "1", limit="1") for each in crowd]  # type: ignore[misc]  # reason: as below
-    pause = pause_trading(crowd[0].ctx, trader.portfolio_id, "enough", None, reduce_only=False)
-    attempts.insert(ORDERS // 2, pause)  # type: ignore[arg-type]  # reason: what is done does not matter
+    attempts: list[Callable[[], Awaitable[Done[Any]]]] = [partial(each.place, "BUY", "1", limit="1") for each in crowd]
+    pause = partial(pause_trading, crowd[0].ctx, trader.portfolio_id, "enough", None, reduce_only=False)
+    attempts.insert(ORDERS // 2, pause)
     await accepted(attempts, ErrorCode.TRADING_PAUSED)
     types = [event.type.value for event in await check_chain(services.database)]
     assert types[-1] == "TRADING_PAUSED"
@@ -277,7 +285,8 @@ async def test_fills_when_many_change_one_position_at_once_then_profit_and_cash_
     sides = ["BUY", "SELL"] * 15
     orders = [(await trader.place(side, "10", limit="100")).value for side in sides]
     crowd = spread(trader, processes, len(orders))
-    done = await asyncio.gather(*(each.fill(order, "10", "100") for each, order in zip(crowd, orders, strict=True)))
+    fills = [partial(each.fill, order, "10", "100") for each, order in zip(crowd, orders, strict=True)]
+    done = await asyncio.gather(*map(patiently, fills))
     assert {order.status for order in done} == {OrderStatus.FILLED}
     portfolio = await trader.portfolio()
     assert (portfolio.realized_pnl, portfolio.reserved_cash) == (ZERO, ZERO)

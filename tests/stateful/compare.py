@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -13,8 +14,10 @@ from infrastructure.database import Database
 from infrastructure.rows import columns, read_all, table
 from models.orders import Fill, FillRow, Order, OrderRow
 from models.portfolios import Portfolio, PortfolioRow, Transaction, TransactionRow
-from models.positions import Position, PositionRow
+from models.positions import Position, PositionRow, day_of
+from models.valuation import buying_power, value
 from resolvers.context import Context
+from resolvers.portfolios.loaders import Worth, latest
 from resolvers.portfolios.queries import worth
 from tests.stateful.oracle import Account, Oracle, half_even
 
@@ -118,11 +121,25 @@ def check_positions(stored: Stored, account: Account) -> None:
     assert sorted(stored_cycles, key=repr) == sorted(cycles, key=repr)
 
 
-async def check_shown(ctx: Context, portfolio_id: UUID, oracle: Oracle, account: Account) -> None:
-    """The buying power and the valuation, as the owner sees them."""
+async def asked_worth(ctx: Context, stored: Stored) -> Worth:
+    """What the owner is told."""
     ctx.renew()
-    shown, now = await worth(ctx, portfolio_id), ctx.now
+    shown = await worth(ctx, stored.portfolio.id)
     assert shown is not None
+    return shown
+
+
+def worked_out(ctx: Context, stored: Stored) -> Worth:
+    """The same from what was read already."""
+    held = [each for each in stored.positions if each.closed_at is None or each.closed_at >= day_of(ctx.now)]
+    stale_after = timedelta(milliseconds=ctx.services.settings.quote_stale_after_ms)
+    quotes = latest(ctx, held)
+    valuation = value(stored.portfolio, held, quotes, ctx.now, stale_after)
+    return Worth(stored.portfolio, valuation, buying_power(stored.portfolio, held, quotes))
+
+
+def check_shown(shown: Worth, oracle: Oracle, account: Account, now: datetime) -> None:
+    """The buying power and the valuation."""
     valuation = shown.valuation
     held = [cycle for cycle in account.cycles if cycle.quantity]
     assert exactly(shown.buying_power) == oracle.buying_power(account)
