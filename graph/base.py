@@ -30,7 +30,13 @@ def _seq(written: str) -> int:
     return seq
 
 
-_KEYS: dict[str, Callable[[str], Key]] = {"Instrument": str, "Event": _seq}
+def _symbol(written: str) -> str:
+    if "\0" in written:
+        raise ValueError("PostgreSQL can't be asked for a text with the character NUL in it")
+    return written
+
+
+_KEYS: dict[str, Callable[[str], Key]] = {"Instrument": _symbol, "Event": _seq}
 """How a key is read where it is no UUID."""
 
 

@@ -26,6 +26,7 @@ from models.cursors import CursorExpired
 from models.enums import ErrorCode
 from models.orders import Order
 from models.risk import RiskCheck
+from resolvers.context import Context
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer", bound="Payload")
@@ -34,7 +35,9 @@ T = TypeVar("T")
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_USER_INPUT = "BAD_USER_INPUT"
-UNAVAILABLE = "The database can't be reached just now; nothing was written. Try again."
+UNAVAILABLE_CODE = "UNAVAILABLE"
+UNAVAILABLE = "The database can't be reached just now: this could not be read. Try again."
+NOTHING_WRITTEN = "The database can't be reached just now; nothing was written. Try again."
 
 _NUL_WRITTEN = re.compile(r"\\u(0000|\{0+\})")
 
@@ -140,17 +143,30 @@ def answering(
         @functools.wraps(resolver)
         async def answered(*args: P.args, **kwargs: P.kwargs) -> Answer:
             try:
-                return await _shielded(resolver(*args, **kwargs))
+                return await _shielded(_alone(resolver, *args, **kwargs))
             except domain.Refused as refused:
                 return payload(errors=list(refused.faults))
             except domain.Unauthenticated as error:
                 return payload(errors=[domain.Fault(ErrorCode.UNAUTHENTICATED, str(error))])
+            except DatabaseUnavailable as error:
+                raise GraphQLError(NOTHING_WRITTEN, extensions={"code": UNAVAILABLE_CODE}) from error
             except OutcomeUnknown:
                 return payload(errors=[domain.Fault(ErrorCode.OUTCOME_UNKNOWN, _ask_again(kwargs.values()))])
 
         return answered
 
     return around
+
+
+async def _alone(resolver: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """A mutation with loaders of its own: what was read before it, in the same document, is not what is so after it."""
+    info = kwargs.get("info") or args[0]
+    context: Context = info.context  # type: ignore[attr-defined]  # reason: Strawberry gives every resolver here its info
+    context.forget()
+    try:
+        return await resolver(*args, **kwargs)
+    finally:
+        context.forget()
 
 
 async def settle() -> None:
@@ -261,5 +277,5 @@ def _known(cause: BaseException) -> tuple[str, dict[str, Any]] | None:
         case CursorExpired():
             return str(cause), {"code": "CURSOR_EXPIRED"}
         case DatabaseUnavailable():
-            return UNAVAILABLE, {"code": "UNAVAILABLE"}
+            return UNAVAILABLE, {"code": UNAVAILABLE_CODE}
     return None

@@ -28,7 +28,6 @@ from graph.base import (
 from graph.belonging import instrument_of, portfolio_of
 from graph.marketdata import Instrument
 from models.enums import OrderDirection, OrderOrderField, OrderSide, OrderStatus, OrderType, TimeInForce
-from models.errors import BadRequest
 from models.events import RecordedEvent
 from resolvers.events.queries import events_of_order
 from resolvers.orders import queries
@@ -146,13 +145,11 @@ class OrderFilter:
     @property
     def choice(self) -> queries.OrderChoice:
         """For the query; raises `BadRequest` for what can't be asked."""
-        if self.symbol is not None and not self.symbol.isprintable():
-            raise BadRequest("`symbol` is no symbol.", "filter")
         portfolio_id = self.portfolio_id
         return queries.OrderChoice(
             portfolio_id=None if portfolio_id is None else local_id(portfolio_id, "Portfolio", "portfolioId"),
             symbol=self.symbol,
-            statuses=None if self.statuses is None else tuple(self.statuses),
+            statuses=None if self.statuses is None else tuple(sorted(set(self.statuses))),
             side=self.side,
             placed_from=self.placed_from,
             placed_to=self.placed_to,
@@ -224,7 +221,11 @@ def _orders_of_user(
 class UserOrders:
     """What a user has of orders."""
 
-    orders: OrderConnection = resolved(_orders_of_user, "Their orders; newest first if not asked otherwise.")
+    orders: OrderConnection = resolved(
+        _orders_of_user,
+        "Their orders; newest first if not asked otherwise. Only their own to see: for an ADMIN who looks at another "
+        "user, empty.",
+    )
 
 
 @strawberry.type

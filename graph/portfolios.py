@@ -88,7 +88,8 @@ class TransactionFilter:
     @property
     def choice(self) -> queries.TransactionChoice:
         """For the query."""
-        return queries.TransactionChoice(None if self.kinds is None else tuple(self.kinds), self.from_, self.to)
+        kinds = None if self.kinds is None else tuple(sorted(set(self.kinds)))
+        return queries.TransactionChoice(kinds, self.from_, self.to)
 
 
 # ---------------------------------------------------------------- what it is worth
@@ -251,7 +252,10 @@ def _portfolios_of_user(
 class UserPortfolios:
     """What a user has of portfolios."""
 
-    portfolios: PortfolioConnection = resolved(_portfolios_of_user, "Their portfolios, oldest first.")
+    portfolios: PortfolioConnection = resolved(
+        _portfolios_of_user,
+        "Their portfolios, oldest first. Only their own to see: for an ADMIN who looks at another user, empty.",
+    )
 
 
 # ---------------------------------------------------------------- inputs and payloads

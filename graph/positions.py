@@ -12,8 +12,10 @@ from graph.base import Connection, Id, Info, Node, identified, later, local_id, 
 from graph.belonging import instrument_of, portfolio_of
 from graph.marketdata import Instrument
 from models.enums import PositionSide
+from models.errors import BadRequest
 from models.facts import PositionAsOf
 from models.valuation import PositionMark
+from resolvers.context import LOAD_MAX
 from resolvers.portfolios.queries import marked
 from resolvers.positions import queries
 
@@ -66,12 +68,16 @@ class PositionFilter:
     """Becomes a `PositionChoice`."""
 
     open: bool | None = strawberry.field(default=None, description="Open ones (if not given), or closed ones.")
-    symbols: list[str] | None = strawberry.field(default=None, description="In one of these instruments.")
+    symbols: list[str] | None = strawberry.field(
+        default=None, description=f"In one of these instruments, {LOAD_MAX} at most."
+    )
 
     @property
     def choice(self) -> queries.PositionChoice:
-        """For the query."""
-        symbols = None if self.symbols is None else tuple(symbol for symbol in self.symbols if symbol.isprintable())
+        """For the query; raises `BadRequest` for too many symbols."""
+        symbols = None if self.symbols is None else tuple(sorted(set(self.symbols)))
+        if symbols is not None and len(symbols) > LOAD_MAX:
+            raise BadRequest(f"`symbols` may name {LOAD_MAX} at most.", "symbols")
         return queries.PositionChoice(self.open is not False, symbols)
 
 

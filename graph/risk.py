@@ -52,7 +52,7 @@ class RiskLimit(Node):
     )
     current: Decimal | None = resolved(_current, "What it measures now; null where it measures single orders.")
     utilization: float | None = resolved(_utilization, "`current` as a fraction of `threshold`.")
-    severity: Severity = strawberry.field(description="How much a breach matters.")
+    severity: Severity = strawberry.field(description="How much a breach matters: kept, and not used yet.")
 
 
 @strawberry.type(description="What trading is let through.")
@@ -93,7 +93,8 @@ class SetRiskLimitInput:
         description="The most that is allowed: money in the base currency, a fraction of total equity, or a count."
     )
     severity: Severity | None = strawberry.field(
-        default=None, description="How much a breach matters; WARNING for a new limit if not given."
+        default=None,
+        description="How much a breach matters (kept, and not used yet); WARNING for a new limit if not given.",
     )
 
 

@@ -26,6 +26,10 @@ _MOMENT = re.compile(
 )
 
 
+YEAR_MIN, YEAR_MAX = 1900, 9998
+"""Moments that databases keep as they are: PostgreSQL's driver takes the last one of the year 9999 for infinity."""
+
+
 def decimal_in(value: Any) -> Decimal:
     """The number that a string writes; raises `ScalarError` for anything else."""
     if not isinstance(value, str):
@@ -52,9 +56,12 @@ def moment_in(value: Any) -> datetime:
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
         raise ScalarError('A DateTime has to be ISO 8601 with an offset, like "2026-01-31T09:30:00Z".')
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ScalarError("There is no such DateTime.") from None
+    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise ScalarError(f"A DateTime has to be in the years {YEAR_MIN} to {YEAR_MAX}.")
+    return moment
 
 
 def moment_out(value: Any) -> str:

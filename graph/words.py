@@ -58,8 +58,8 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
     },
     domain.Role: {
         "TRADER": "Their own portfolios.",
-        "ANALYST": "Also feeds market data and sentiment.",
-        "ADMIN": "Also runs the place: trading for everybody.",
+        "ANALYST": "Kept for who feeds market data and sentiment; so far the same as TRADER.",
+        "ADMIN": "Also holds and resumes everybody's trading, and sees every user and event; not their portfolios.",
     },
     domain.ApiScope: {
         "READ": "Every query and every subscription.",
@@ -130,7 +130,7 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "POSITION_CLOSED": "A position was closed.",
         "PORTFOLIO_CREATED": "A portfolio was made.",
         "PORTFOLIO_UPDATED": "A portfolio's own data changed.",
-        "CASH_MOVED": "Cash was paid in or out.",
+        "CASH_MOVED": "Cash moved: paid in or out, or by a fill.",
         "USER_CREATED": "Someone registered.",
         "USER_PROFILE_UPDATED": "A user's profile changed.",
         "USER_PREFERENCES_UPDATED": "A user's preferences changed.",

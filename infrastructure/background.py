@@ -1,9 +1,14 @@
 """Work that goes on beside the requests, and comes back when it fails."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 import structlog
+
+from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
+
+T = TypeVar("T")
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 5.0
 
@@ -44,3 +49,19 @@ class Background:
                 pause_s = PAUSE_S_MIN
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
+
+
+async def each_apart(name: str, items: Iterable[T], work: Callable[[T], Awaitable[bool]]) -> int:
+    """Do the work for each, one after the other; for how many it was done. One that fails is logged, and left out.
+
+    Raises `DatabaseUnavailable` and `OutcomeUnknown`, which would come for the others as well.
+    """
+    count = 0
+    for item in items:
+        try:
+            count += await work(item)
+        except (DatabaseUnavailable, OutcomeUnknown):
+            raise
+        except Exception:
+            logger.exception("work failed and is left out", work=name, item=str(item))
+    return count

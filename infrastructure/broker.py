@@ -12,12 +12,13 @@ from uuid import UUID
 import structlog
 
 from infrastructure.background import Background
+from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
 from models.enums import AggregateType, OrderSide, TimeInForce
 from models.events import EventFilter
 from models.facts import order_of
-from models.marketdata import Quote
+from models.marketdata import Instrument, Quote
 from models.matching import Touch, match, priority
 from models.orders import Order
 from models.triggers import reached, trailed
@@ -56,7 +57,7 @@ class Desk:
     """Keep where trailing stops stand now."""
     drop: Callable[[UUID, int, str], Awaitable[Order | None]]
     """Cancel the order as it was at that version; none if it has changed since."""
-    tick_size: Callable[[str], Awaitable[Decimal]]
+    instrument: Callable[[str], Awaitable[Instrument]]
 
 
 class PaperBroker:
@@ -71,18 +72,35 @@ class PaperBroker:
     ) -> None:
         self._relay, self._quotes, self._desk, self._leads, self._now = relay, quotes, desk, leads, now
         self._orders: dict[str, dict[UUID, Order]] = defaultdict(dict)
+        self._told: dict[str, Quote] = {}
         self._touches: dict[str, Touch] = {}
         self._led = False
         self._one_at_a_time = asyncio.Lock()
-        self._task = Background("paper broker", self._follow)
+        self._fresh: dict[str, Quote] = {}
+        self._news = asyncio.Event()
+        self._tasks = [Background("paper broker", self._follow), Background("paper broker's market", self._watch)]
 
     async def start(self) -> None:
         """Begin with every order that is working."""
-        self._task.start()
+        for task in self._tasks:
+            task.start()
 
     async def stop(self) -> None:
         """Stop; working orders stay as they are."""
-        await self._task.stop()
+        for task in self._tasks:
+            await task.stop()
+
+    async def note(self, quotes: Sequence[Quote]) -> None:
+        """The market moved: to be dealt with soon, without keeping the feed waiting. The latest of a symbol wins."""
+        self._fresh.update((quote.symbol, quote) for quote in quotes)
+        self._news.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            quotes, self._fresh = list(self._fresh.values()), {}
+            await self.on_quotes(quotes)
 
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
         """The market moved: stops follow it and trigger, and the whole size is there again."""
@@ -90,7 +108,8 @@ class PaperBroker:
             await self._take_over()
             await self._trail([quote for quote in quotes if self._orders[quote.symbol]])
             for quote in quotes:
-                self._touches[quote.symbol] = Touch.of(quote)
+                self._told[quote.symbol] = quote
+                self._touches.pop(quote.symbol, None)
                 await self._match(quote.symbol)
 
     async def _take_over(self) -> None:
@@ -105,7 +124,7 @@ class PaperBroker:
             return
         moved: list[Order] = []
         for quote in quotes:
-            tick = await self._desk.tick_size(quote.symbol)
+            tick = (await self._desk.instrument(quote.symbol)).tick_size
             for order in self._orders[quote.symbol].values():
                 after = trailed(order, quote, tick)
                 if after is not order:
@@ -148,22 +167,23 @@ class PaperBroker:
 
     async def _deal_with(self, symbol: str) -> None:
         """Match what came from elsewhere than from a quote; its stop may not have seen the latest one."""
-        touch = self._touch(symbol)
+        touch = await self._touch(symbol)
         if touch is not None:
             await self._trail([touch.quote])
         await self._match(symbol)
 
     async def _match(self, symbol: str) -> None:
-        orders, touch = self._orders[symbol], self._touch(symbol)
+        orders = self._orders[symbol]
         if not self._leads() or not orders:
             return
+        touch = await self._touch(symbol)
         if touch is not None:
             for order in sorted([each for each in orders.values() if reached(each, touch.quote)], key=priority):
-                self._keep(order, await self._desk.trigger(order.id, order.version))
+                self._keep(order, await self._reported(order, self._desk.trigger(order.id, order.version)))
             while not await self._book(orders, touch):
                 pass  # some size came back: others may have it
         for order in [each for each in orders.values() if each.at_market and each.time_in_force in NOT_WAITING]:
-            await self._desk.drop(order.id, order.version, NOT_WAITING[order.time_in_force])
+            await self._reported(order, self._desk.drop(order.id, order.version, NOT_WAITING[order.time_in_force]))
             orders.pop(order.id, None)
 
     async def _book(self, orders: dict[UUID, Order], touch: Touch) -> bool:
@@ -171,7 +191,8 @@ class PaperBroker:
         all_booked = True
         for execution in match(orders.values(), touch):
             order = execution.order
-            after = await self._desk.execute(order.id, order.version, execution.quantity, execution.price)
+            booking = self._desk.execute(order.id, order.version, execution.quantity, execution.price)
+            after = await self._reported(order, booking)
             self._keep(order, after)
             if after is None:
                 all_booked = False
@@ -181,6 +202,16 @@ class PaperBroker:
                     touch.bid_left += execution.quantity
         return all_booked
 
+    async def _reported(self, order: Order, report: Awaitable[Order | None]) -> Order | None:
+        """What came of a report. An order that can't be dealt with is left aside: it must not stop the others."""
+        try:
+            return await report
+        except (DatabaseUnavailable, OutcomeUnknown):
+            raise
+        except Exception:
+            logger.exception("an order can't be dealt with and is left aside", order_id=str(order.id))
+            return None
+
     def _keep(self, before: Order, after: Order | None) -> None:
         """What came of an order; one that had changed meanwhile is brought back by the log as it is now."""
         if after is not None and after.working:
@@ -188,11 +219,15 @@ class PaperBroker:
         else:
             self._orders[before.symbol].pop(before.id, None)
 
-    def _touch(self, symbol: str) -> Touch | None:
-        """What is left at the touch; none while there is no fresh quote."""
-        touch, quote = self._touches.get(symbol), self._quotes.get(symbol)
+    async def _touch(self, symbol: str) -> Touch | None:
+        """What is left at the touch, in whole lots; none while there is no fresh quote.
+
+        It is of the quote that the feed told of last; only before the first one is memory asked.
+        """
+        touch, quote = self._touches.get(symbol), self._told.get(symbol) or self._quotes.get(symbol)
         if touch is None and quote is not None:
-            touch = self._touches[symbol] = Touch.of(quote)
+            lot = (await self._desk.instrument(symbol)).lot_size
+            touch = self._touches[symbol] = Touch.of(quote, lot)
         if touch is None or self._quotes.stale(touch.quote, self._now()):
             return None
         return touch

@@ -137,16 +137,22 @@ def _lost(error: DBAPIError) -> bool:
     if state is not None:
         # 08: connection, 53: resources, 57: shut down or cancelled by a timeout, 55P03: lock timeout
         return state[:2] in {"08", "53", "57"} or state == "55P03"
-    return isinstance(error, OperationalError | InterfaceError)
+    # Of the driver's own refusals (too many arguments, say) only this one tells of a lost connection.
+    return isinstance(error, OperationalError) or (
+        isinstance(error, InterfaceError) and "connection is closed" in str(error.orig)
+    )
 
 
 def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
     path = make_url(settings.url).database
-    writer = create_async_engine(settings.url, pool_size=1, max_overflow=0, connect_args={"isolation_level": None})
+    writer = create_async_engine(
+        settings.url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
+    )
     reader = create_async_engine(
         f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true",
         pool_size=settings.reader_pool,
         max_overflow=0,
+        hide_parameters=True,
         isolation_level="AUTOCOMMIT",
         pool_reset_on_return=None,
     )
@@ -189,6 +195,7 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
             settings.url,
             pool_size=size,
             max_overflow=0,
+            hide_parameters=True,
             pool_timeout=5,
             pool_pre_ping=True,
             pool_recycle=1800,

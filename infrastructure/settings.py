@@ -1,14 +1,23 @@
 """All that can be set, read once from the environment."""
 
+import contextlib
+import os
 import secrets
 from decimal import Decimal
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Self
 
+from limits import parse
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SECRET_BYTES_MIN = 32
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class SecretUnusable(Exception):  # noqa: N818 - reason: the name says what is wrong
+    """The file with the embedded default's secret holds none, or too short a one."""
 
 
 class Settings(BaseSettings):
@@ -40,7 +49,7 @@ class Settings(BaseSettings):
     market_seed: int = 20260101
     feed_interval_ms: int = Field(default=1000, ge=10)
     quote_stale_after_ms: int = Field(default=5000, ge=1)
-    lease_s: int = Field(default=5, ge=1)
+    lease_s: int = Field(default=5, ge=3)
     candle_days: int = Field(default=365, ge=0, le=3650)
     """How many daily candles are filled in from the feed's history, with a day of minutes; 0: none of either."""
     candles_max: int = Field(default=1000, ge=1)
@@ -78,6 +87,28 @@ class Settings(BaseSettings):
             raise ValueError("DATABASE_URL has to start with postgresql:// or sqlite:///")
         return url
 
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level.upper() not in LOG_LEVELS:
+            raise ValueError(f"it has to be one of {', '.join(LOG_LEVELS)}")
+        return level.upper()
+
+    @field_validator("login_per_account", "login_per_address", "register_per_address")
+    @classmethod
+    def _a_rate(cls, rate: str) -> str:
+        try:
+            parse(rate)
+        except ValueError:
+            raise ValueError("it has to be a rate like 5/minute") from None
+        return rate
+
+    @model_validator(mode="after")
+    def _pages_fit(self) -> Self:
+        if self.page_size > self.page_size_max:
+            raise ValueError("TRADEGRAPH_PAGE_SIZE may not be more than TRADEGRAPH_PAGE_SIZE_MAX")
+        return self
+
     @model_validator(mode="after")
     def _secret_is_safe(self) -> Self:
         secret = self.secret.get_secret_value()
@@ -99,12 +130,27 @@ class Settings(BaseSettings):
 
 
 def signing_secret(settings: Settings) -> str:
-    """The secret that signs tokens; made and kept (readable by its owner only) for the embedded default."""
+    """The secret that signs tokens; made and kept (readable by its owner only) for the embedded default.
+
+    Raises `SecretUnusable` for a kept one that is too short.
+    """
     if given := settings.secret.get_secret_value():
         return given
     path = settings.home / "secret"
     if not path.exists():
-        settings.home.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(SECRET_BYTES_MIN))
-    return path.read_text().strip()
+        _keep_new_secret(path)
+    secret = path.read_text().strip()
+    if len(secret.encode()) < SECRET_BYTES_MIN:
+        raise SecretUnusable(f"{path} holds no secret of {SECRET_BYTES_MIN} bytes or more: remove it for a new one.")
+    return secret
+
+
+def _keep_new_secret(path: Path) -> None:
+    """Put a secret there at once and whole, unless another process was quicker."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=path.parent, prefix="secret-") as made:  # readable by its owner only
+        made.write(secrets.token_urlsafe(SECRET_BYTES_MIN))
+        made.flush()
+        os.fsync(made.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(made.name, path)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from models.enums import OrderSide, TimeInForce
 from models.marketdata import Quote
-from models.money import ZERO
+from models.money import ZERO, whole_steps
 from models.orders import Order
 
 
@@ -28,9 +28,9 @@ class Touch:
     ask_left: Decimal
 
     @classmethod
-    def of(cls, quote: Quote) -> "Touch":
-        """The whole size of a fresh quote."""
-        return cls(quote, quote.bid_size, quote.ask_size)
+    def of(cls, quote: Quote, lot: Decimal) -> "Touch":
+        """The size of a fresh quote, in whole lots: a part of one can't be traded."""
+        return cls(quote, whole_steps(quote.bid_size, lot), whole_steps(quote.ask_size, lot))
 
 
 def priority(order: Order) -> tuple[Decimal, object, object]:

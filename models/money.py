@@ -9,6 +9,8 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
 from typing import ParamSpec, TypeVar
 
+CURRENCY = "USD"
+"""What all money is in, until there is conversion."""
 ZERO = Decimal(0)
 AVERAGE_PLACES = 8
 """Decimal places of an average price and of a ratio."""
@@ -55,6 +57,11 @@ def divide(numerator: Decimal, denominator: Decimal, places: int = AVERAGE_PLACE
 def to_step(value: Decimal, step: Decimal) -> Decimal:
     """The multiple of `step` nearest to `value`, half-even: a price that we make is rounded to its tick with this."""
     return _ROUNDING.multiply(_ROUNDING.divide(value, step).to_integral_value(ROUND_HALF_EVEN), step)
+
+
+def whole_steps(value: Decimal, step: Decimal) -> Decimal:
+    """The greatest multiple of `step` that is not above `value`; for what is not negative."""
+    return value - _ROUNDING.remainder(value, step)
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

@@ -114,6 +114,12 @@ class OrderRow(SQLModel, table=True):
             postgresql_where=text("status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')"),
             sqlite_where=text("status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')"),
         ),
+        Index(
+            "orders_due",
+            "expire_at",
+            postgresql_where=text("closed_at IS NULL"),
+            sqlite_where=text("closed_at IS NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

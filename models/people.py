@@ -7,11 +7,11 @@ from email_validator import EmailNotValidError, validate_email
 
 from models.enums import InvestmentGoal, RiskTolerance
 from models.errors import Fault, invalid, refuse_if
+from models.money import CURRENCY
 
 PASSWORD_LENGTH_MAX = 128
+EMAIL_LENGTH_MAX = 254
 NAME_LENGTH_MAX = 100
-CURRENCIES = ("USD",)
-"""What accounts can be kept in, until there is conversion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ def checked_profile(given: ProfileChanges) -> ProfileChanges:
 def check_preferences(given: PreferenceChanges, timezones: frozenset[str]) -> None:
     """Raises `Refused` with every fault; `timezones` are the names of the time zones that there are."""
     faults = []
-    if given.base_currency is not None and given.base_currency not in CURRENCIES:
-        faults.append(invalid("The base currency can only be USD.", "baseCurrency"))
+    if given.base_currency is not None and given.base_currency != CURRENCY:
+        faults.append(invalid(f"The base currency can only be {CURRENCY}.", "baseCurrency"))
     if given.timezone is not None and given.timezone not in timezones:
         faults.append(invalid("There is no such time zone; one is named like Europe/Berlin.", "timezone"))
     refuse_if(faults)
@@ -89,6 +89,8 @@ def check_preferences(given: PreferenceChanges, timezones: frozenset[str]) -> No
 
 def normal_email(text: str) -> str | None:
     """The address in the form it is stored and looked for in, lower case; none if it is not one."""
+    if len(text) > EMAIL_LENGTH_MAX:  # before anything else: of a long text the rest takes seconds
+        return None
     try:
         return validate_email(text.strip().lower(), check_deliverability=False).normalized.lower()
     except EmailNotValidError:

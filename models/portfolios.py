@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.columns import Exact, Moment, Word, at_least_zero, one_of
@@ -62,6 +62,11 @@ class TradingStatus:
     resume_after: datetime | None
 
 
+def stricter(one: TradingState, other: TradingState) -> TradingState:
+    """The one that lets less through."""
+    return max(one, other, key=list(TradingState).index)
+
+
 class PortfolioRow(SQLModel, table=True):
     """Stored portfolios. A command that changes one, its orders or its positions locks this row first."""
 
@@ -70,6 +75,12 @@ class PortfolioRow(SQLModel, table=True):
         at_least_zero("reserved_cash"),
         one_of("trading_state", TradingState),
         Index("portfolios_by_owner", "owner_id", "created_at", "id"),
+        Index(
+            "portfolios_due",
+            "resume_after",
+            postgresql_where=text("resume_after IS NOT NULL"),
+            sqlite_where=text("resume_after IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

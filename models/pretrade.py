@@ -20,7 +20,7 @@ from models.valuation import SHORT_RESERVE, buying_power
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say: rates as fractions, `max_open_orders` where the portfolio has no limit of its own."""
+    """What the settings say: rates as fractions, `max_open_orders` whatever a portfolio's own limit says."""
 
     commission_rate: Decimal
     market_order_margin: Decimal
@@ -228,7 +228,8 @@ def _buying_power(needs: Funds) -> RiskCheck:
 
 def _open_orders(book: Book, rules: Rules) -> RiskCheck:
     limit = book.limits.get(RiskLimitKind.MAX_OPEN_ORDERS)
-    allowed = limit.threshold if limit else Decimal(rules.max_open_orders)
+    bound = Decimal(rules.max_open_orders)
+    allowed = min(limit.threshold, bound) if limit else bound
     count = Decimal(len(book.working) + 1)
     message = f"It would be open order {text(count)} of at most {text(allowed)}."
     return RiskCheck(RiskCheckKind.MAX_OPEN_ORDERS, count <= allowed, allowed, count, message)

@@ -91,7 +91,11 @@ class Context:
         """One value for each key, in their order."""
         return list(await asyncio.gather(*(self.load(batch, key) for key in keys)))
 
-    def renew(self) -> None:
-        """Forget what was loaded: a subscription does so before each event."""
+    def forget(self) -> None:
+        """Forget what was loaded: a mutation does so before and after itself."""
         self._loaders.clear()
+
+    def renew(self) -> None:
+        """Forget what was loaded, and stand where the log is now: a subscription does so before each event."""
+        self.forget()
         self.position = self.services.relay.position

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from functools import partial
 
 from infrastructure.background import Background
@@ -12,6 +11,7 @@ from infrastructure.feed import Feed, FeedRunner, SimulatedFeed
 from infrastructure.replay import ReplayFeed
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE
+from models.marketdata import Instrument
 from resolvers.marketdata.imports import replayed_quotes
 from resolvers.marketdata.queries import instruments_in
 from resolvers.orders.commands import drop_order, execute_order, expire_due, move_stops, trigger_order
@@ -37,7 +37,7 @@ class TradingFloor:
         self.broker = PaperBroker(
             services.relay, services.quotes, desk(services), lambda: self.feed.holding, services.clock.now
         )
-        self.feed.listeners += [self.broker.on_quotes, self.candles.on_quotes]
+        self.feed.listeners += [self.broker.note, self.candles.on_quotes]
         self._chores = Background("chores", self._keep_house)
 
     async def start(self) -> None:
@@ -72,17 +72,17 @@ def desk(services: Services) -> Desk:
         trigger=partial(trigger_order, services),
         move_stops=partial(move_stops, services),
         drop=partial(drop_order, services),
-        tick_size=_tick_sizes(services),
+        instrument=_instruments(services),
     )
 
 
-def _tick_sizes(services: Services) -> Callable[[str], Awaitable[Decimal]]:
-    known: dict[str, Decimal] = {}
+def _instruments(services: Services) -> Callable[[str], Awaitable[Instrument]]:
+    known: dict[str, Instrument] = {}
 
-    async def tick_size(symbol: str) -> Decimal:
+    async def instrument(symbol: str) -> Instrument:
         if symbol not in known:
             async with services.database.read() as connection:
-                known[symbol] = (await instruments_in(connection, [symbol]))[symbol].tick_size
+                known[symbol] = (await instruments_in(connection, [symbol]))[symbol]
         return known[symbol]
 
-    return tick_size
+    return instrument

@@ -9,11 +9,11 @@ from sqlalchemy import select
 
 from infrastructure.feed import store_quotes
 from infrastructure.ids import Ids
-from infrastructure.rows import table, values
+from infrastructure.rows import values
 from infrastructure.services import Services
-from models.accounts import UserRow
+from models.accounts import User
 from models.catalogue import CATALOGUE
-from models.enums import ErrorCode, OrderSide, OrderType, TimeInForce
+from models.enums import ApiScope, ErrorCode, OrderSide, OrderType, TimeInForce
 from models.errors import Refused
 from models.marketdata import Quote
 from models.money import to_step
@@ -22,11 +22,13 @@ from models.people import Registration
 from models.positions import day_of
 from models.simulation import quote_at
 from resolvers.accounts.commands import register
+from resolvers.accounts.commands.users import USERS, account_by
 from resolvers.accounts.queries import authenticate
-from resolvers.context import Context
+from resolvers.context import Context, Viewer
 from resolvers.marketdata.commands import seed_catalogue
 from resolvers.orders.commands import execute_order, place_order
 from resolvers.orders.inputs import PlaceOrder
+from resolvers.orders.store import ORDERS
 from resolvers.portfolios.commands import create_portfolio, deposit_cash, withdraw_cash
 
 EMAIL = "demo@tradegraph.dev"
@@ -34,6 +36,8 @@ PASSWORD = "demo-password"  # noqa: S105 - reason: the demo's login is published
 NAME = "Demo portfolio"
 CASH = Decimal(100_000)
 ADDRESS = "seed"
+LAST = "demo-complete"
+"""The client order id of the order that is placed last: who finds it finds the whole demo."""
 A_YEAR = timedelta(days=365)
 TRADING_HOUR = timedelta(hours=15, minutes=30)
 LISTINGS = {listing.symbol: listing for listing in CATALOGUE}
@@ -92,17 +96,19 @@ class _Then:
 
 
 async def seed_demo(services: Services) -> bool:
-    """Make the demo user and their year, unless there is one already; whether it did. Before the market opens."""
-    users = table(UserRow)
-    async with services.database.read() as connection:
-        if (await connection.execute(select(users.c.id).where(users.c.email == EMAIL))).first():
-            return False
+    """Make the demo user and their year, unless it is there already; whether it did. Before the market opens.
+
+    A year that was broken off is left aside, and told from the beginning in another portfolio.
+    """
+    user, complete = await _seeded(services)
+    if complete:
+        return False
     await seed_catalogue(services)
     now = services.clock.now()
     then = _Then(now - A_YEAR)
     past = replace(services, clock=then, ids=Ids(then))
     try:
-        ctx = await _signed_up(past)
+        ctx = await _signed_up(past) if user is None else _as(past, user)
     except Refused as refused:
         if [fault.code for fault in refused.faults] != [ErrorCode.CONFLICT]:
             raise
@@ -110,6 +116,20 @@ async def seed_demo(services: Services) -> bool:
     story = _Story(ctx, then, now)
     await story.tell()
     return True
+
+
+async def _seeded(services: Services) -> tuple[User | None, bool]:
+    """The demo's user, if there is one, and whether their year is whole."""
+    account = await account_by(services.database, USERS.c.email == EMAIL)
+    if account is None:
+        return None, False
+    last = select(ORDERS.c.id).where(ORDERS.c.owner_id == account.user.id, ORDERS.c.client_order_id == LAST)
+    async with services.database.read() as connection:
+        return account.user, (await connection.execute(last.limit(1))).first() is not None
+
+
+def _as(services: Services, user: User) -> Context:
+    return Context(services, Viewer(user, None, None, frozenset(ApiScope)), ADDRESS, services.relay.position)
 
 
 async def _signed_up(services: Services) -> Context:
@@ -158,7 +178,9 @@ class _Story:
         await self._place("AAPL", _BUY, OrderType.LIMIT, Decimal(10), at("AAPL", "0.93"))
         await self._place("SPY", _SELL, OrderType.STOP, Decimal(10), None, at("SPY", "0.92"))
         await self._place("NVDA", _BUY, OrderType.STOP_LIMIT, Decimal(5), at("NVDA", "1.07"), at("NVDA", "1.06"))
-        await self._place("BTC-USD", _SELL, OrderType.TRAILING_STOP, Decimal("0.05"), trail_percent=Decimal(12))
+        await self._place(
+            "BTC-USD", _SELL, OrderType.TRAILING_STOP, Decimal("0.05"), trail_percent=Decimal(12), key=LAST
+        )
 
     async def _place(
         self,
@@ -169,6 +191,7 @@ class _Story:
         limit_price: Decimal | None = None,
         stop_price: Decimal | None = None,
         trail_percent: Decimal | None = None,
+        key: str | None = None,
     ) -> Order:
         request = PlaceOrder(
             self._id,
@@ -180,6 +203,7 @@ class _Story:
             stop_price,
             trail_percent=trail_percent,
             time_in_force=TimeInForce.GTC,
+            client_order_id=key,
         )
         return (await place_order(self._ctx, request)).value
 

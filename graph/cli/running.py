@@ -11,7 +11,7 @@ from graph import logs
 from graph.process import NotMigrated, build_services
 from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from infrastructure.services import Services
-from infrastructure.settings import Settings
+from infrastructure.settings import SecretUnusable, Settings
 from models.errors import Refused
 from resolvers.marketdata.imports import ImportRefused
 
@@ -49,7 +49,7 @@ def with_services(work: Callable[[Services], Awaitable[T]], settings: Settings |
 
     try:
         return asyncio.run(whole())
-    except (Refused, NotMigrated, DatabaseUnavailable, OutcomeUnknown) as refused:
+    except (Refused, NotMigrated, SecretUnusable, DatabaseUnavailable, OutcomeUnknown) as refused:
         typer.echo(str(refused), err=True)
     except ImportRefused as refused:
         for fault in refused.faults:

@@ -50,9 +50,8 @@ def serve(
     """Serve GraphQL, with the market, the paper broker and the handlers in the same process."""
     settings = _settings(replay, speed)
     logs.set_up(settings)
-    if settings.replay is not None:
-        # Said here, line by line, and not by a server that does not start.
-        with_services(_can_be_replayed, settings)
+    # What is in the way is said here, line by line, and not by a server that does not start.
+    with_services(_can_start, settings)
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -77,7 +76,7 @@ def _settings(replay: Path | None, speed: Decimal | None) -> Settings:
     return settings_here().model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
-async def _can_be_replayed(services: Services) -> None:
+async def _can_start(services: Services) -> None:
     await prepare(services)
     if services.settings.replay is not None:
         await replayed_quotes(services, services.settings.replay)

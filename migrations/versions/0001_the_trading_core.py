@@ -16,6 +16,7 @@ Column = sa.Column[Any]
 APPEND_ONLY = ("events", "transactions", "fills")
 WORKING = sa.text("status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')")
 NOT_CLOSED = sa.text("closed_at IS NULL")
+TO_RESUME = sa.text("resume_after IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -128,6 +129,9 @@ def portfolios() -> None:
         one_of("trading_state", "ACTIVE", "REDUCE_ONLY", "PAUSED"),
     )
     op.create_index("portfolios_by_owner", "portfolios", ["owner_id", "created_at", "id"])
+    op.create_index(
+        "portfolios_due", "portfolios", ["resume_after"], postgresql_where=TO_RESUME, sqlite_where=TO_RESUME
+    )
 
 
 def orders() -> None:
@@ -170,6 +174,7 @@ def orders() -> None:
     op.create_index(
         "orders_working", "orders", ["portfolio_id", "symbol"], postgresql_where=WORKING, sqlite_where=WORKING
     )
+    op.create_index("orders_due", "orders", ["expire_at"], postgresql_where=NOT_CLOSED, sqlite_where=NOT_CLOSED)
 
 
 def fills() -> None:

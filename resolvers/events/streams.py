@@ -17,8 +17,7 @@ from models.positions import Position
 from resolvers.context import Context
 from resolvers.events.queries import cursor_of, known_place, visible
 from resolvers.pauses import with_pauses
-from resolvers.portfolios.loaders import holdings_by_portfolio
-from resolvers.portfolios.queries import portfolio
+from resolvers.portfolios.queries import portfolio, worth
 from resolvers.signed_in import while_signed_in
 
 HEARTBEAT_S, HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 15, 1, 300
@@ -80,7 +79,8 @@ async def positions(
     place, shown = await _begin(ctx, after), dict[UUID, int]()
     if place is None:
         place = ctx.services.relay.position
-        held = [each for each in await ctx.load(holdings_by_portfolio, portfolio_id) if each.closed_at is None]
+        valued = await worth(ctx, portfolio_id)
+        held = [each for each in (valued.holdings if valued else ()) if each.closed_at is None]
         shown = {each.id: each.version for each in held}
         yield PositionSnapshot(cursor_of(ctx, place), sorted(held, key=lambda each: (each.opened_at, each.id)))
     passed = [place]

@@ -7,8 +7,8 @@ from infrastructure.rows import table, values
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE, Listing
 from models.marketdata import Instrument, InstrumentRow
+from models.money import CURRENCY
 
-CURRENCY = "USD"
 MULTIPLIER = Decimal(1)
 
 

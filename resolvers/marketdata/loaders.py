@@ -47,9 +47,7 @@ async def candles_by_key(ctx: Context, keys: Sequence[CandleKey]) -> list[list[C
     found: dict[CandleKey, list[Candle]] = {key: [] for key in keys}
     async with ctx.services.database.read() as connection:
         for asked in alike.values():
-            by_symbol = {key.symbol: key for key in asked if askable([key.symbol])}
-            if not by_symbol:
-                continue
+            by_symbol = {key.symbol: key for key in asked}
             for row in await connection.execute(candles_statement(by_symbol.values())):
                 found[by_symbol[row[0]]].append(Candle(*row))
     return [sorted(found[key], key=lambda candle: candle.opened_at) for key in keys]
@@ -74,10 +72,5 @@ def _candles(key: CandleKey) -> Select[Any]:
 
 async def read_instruments(connection: AsyncConnection, symbols: Iterable[str]) -> dict[str, Instrument]:
     """The instruments of these symbols; those that there are."""
-    statement = select(*columns(InstrumentRow, Instrument)).where(INSTRUMENTS.c.symbol.in_(askable(symbols)))
+    statement = select(*columns(InstrumentRow, Instrument)).where(INSTRUMENTS.c.symbol.in_(list(symbols)))
     return {row.symbol: Instrument(*row) for row in await connection.execute(statement)}
-
-
-def askable(symbols: Iterable[str]) -> list[str]:
-    """Those that may be a symbol: PostgreSQL refuses to be asked for a text with NUL in it."""
-    return [symbol for symbol in symbols if symbol.isprintable()]

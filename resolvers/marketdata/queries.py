@@ -2,7 +2,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, false, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.rows import columns, table
@@ -13,7 +13,6 @@ from models.marketdata import Instrument, InstrumentRow, Quote, QuoteRow
 from resolvers.context import LOAD_MAX, Context
 from resolvers.marketdata.loaders import (
     CandleKey,
-    askable,
     candles_by_key,
     instruments_by_symbol,
     quotes_by_symbol,
@@ -95,7 +94,7 @@ async def candles(ctx: Context, symbol: str, chosen: CandleChoice) -> list[Candl
 
 async def quotes_in(connection: AsyncConnection, symbols: Iterable[str]) -> dict[str, Quote]:
     """The stored quotes of these symbols, those that there are: what prices inside a command's transaction."""
-    statement = select(*columns(QuoteRow, Quote)).where(QUOTES.c.symbol.in_(askable(symbols)))
+    statement = select(*columns(QuoteRow, Quote)).where(QUOTES.c.symbol.in_(list(symbols)))
     return {row.symbol: Quote(*row) for row in await connection.execute(statement)}
 
 
@@ -109,15 +108,13 @@ def _conditions(chosen: InstrumentChoice) -> Sequence[ColumnElement[bool]]:
     if chosen.asset_class is not None:
         found.append(INSTRUMENTS.c.asset_class == chosen.asset_class)
     if chosen.symbols is not None:
-        found.append(INSTRUMENTS.c.symbol.in_(askable(chosen.symbols)))
+        found.append(INSTRUMENTS.c.symbol.in_(chosen.symbols))
     if chosen.search is not None:
         found.append(_matches(chosen.search))
     return found
 
 
 def _matches(search: str) -> ColumnElement[bool]:
-    if not search.isprintable():
-        return false()
     symbol, name = INSTRUMENTS.c.symbol, INSTRUMENTS.c.name
     return symbol.icontains(search, autoescape=True) | name.icontains(search, autoescape=True)
 

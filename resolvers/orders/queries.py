@@ -15,7 +15,6 @@ from models.facts import OrderAsOf
 from models.orders import Fill, FillRow, Order, OrderRow
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
-from resolvers.marketdata.loaders import askable
 from resolvers.orders.appraisal import Preview, appraise, preview_of
 from resolvers.orders.inputs import PlaceOrder, order_faults
 from resolvers.orders.store import FILLS, IS_WORKING, ORDERS
@@ -39,12 +38,11 @@ def _conditions(chosen: OrderChoice) -> Sequence[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     for column, value in (
         (ORDERS.c.portfolio_id, chosen.portfolio_id),
+        (ORDERS.c.symbol, chosen.symbol),
         (ORDERS.c.side, chosen.side),
     ):
         if value is not None:
             found.append(column == value)
-    if chosen.symbol is not None:
-        found.append(ORDERS.c.symbol.in_(askable((chosen.symbol,))))
     if chosen.statuses is not None:
         found.append(ORDERS.c.status.in_(chosen.statuses))
     if chosen.placed_from is not None:

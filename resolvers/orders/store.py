@@ -27,8 +27,9 @@ def portfolio_of(order_id: UUID) -> ColumnElement[UUID]:
 
 
 async def get(tx: UnitOfWork, order_id: UUID) -> Order | None:
-    """An order as it stands."""
-    return await read_one(tx.connection, Order, select(*columns(OrderRow, Order)).where(ORDERS.c.id == order_id))
+    """An order as it stands, held until the transaction ends: trailing stops move without the portfolio's lock."""
+    statement = select(*columns(OrderRow, Order)).where(ORDERS.c.id == order_id)
+    return await read_one(tx.connection, Order, statement.with_for_update(key_share=True))
 
 
 async def by_key(tx: UnitOfWork, portfolio_id: UUID, client_order_id: str) -> tuple[Order, str] | None:
@@ -55,7 +56,7 @@ async def book(tx: UnitOfWork, portfolio: Portfolio, symbols: Iterable[str]) -> 
     orders = await working(tx, portfolio.id)
     limits_set = select(*columns(RiskLimitRow, RiskLimit)).where(LIMITS.c.portfolio_id == portfolio.id)
     limits = await read_all(tx.connection, RiskLimit, limits_set)
-    market, _ = await portfolios.market_status(tx)
+    market, _ = await portfolios.market_status(tx, hold=True)
     involved = {*symbols, *(each.symbol for each in positions), *(each.symbol for each in orders)}
     return Book(
         portfolio=portfolio,

@@ -3,12 +3,11 @@
 from decimal import Decimal
 
 from models.errors import Fault, invalid
-from models.money import MAX_DIGITS, MAX_PLACES, ZERO, fits, text
+from models.money import CURRENCY, MAX_DIGITS, MAX_PLACES, ZERO, fits, text
 
 NAME_LENGTH_MAX = 100
 KEY_LENGTH_MAX = 64
 REASON_LENGTH_MAX = 500
-CURRENCY = "USD"
 
 
 def name_faults(name: str) -> list[Fault]:

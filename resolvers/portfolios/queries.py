@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement
 
-from models.enums import TradingState, TransactionKind
-from models.portfolios import Portfolio, TradingStatus, Transaction, TransactionRow
+from models.enums import TransactionKind
+from models.portfolios import Portfolio, TradingStatus, Transaction, TransactionRow, stricter
 from models.positions import Position
 from models.valuation import PositionMark, mark
 from resolvers.context import Context
@@ -91,7 +91,5 @@ async def market_status(ctx: Context) -> TradingStatus:
 async def trading_status(ctx: Context, portfolio: Portfolio) -> TradingStatus:
     """What trading is let through in a portfolio: the stricter of its own state and the market's."""
     market = await market_status(ctx)
-    strictness = list(TradingState)
-    if strictness.index(market.state) > strictness.index(portfolio.trading_state):
-        return market
-    return status_of(portfolio)
+    own = portfolio.trading_state
+    return status_of(portfolio) if stricter(own, market.state) is own else market

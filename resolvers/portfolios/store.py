@@ -54,11 +54,16 @@ async def book(
         await tx.execute(insert(TRANSACTIONS), rows)
 
 
-async def market_status(tx: UnitOfWork, *, lock: bool = False) -> tuple[TradingStatus, int]:
-    """What holds for everybody, and its version; with `lock`, held until the transaction ends."""
+async def market_status(tx: UnitOfWork, *, lock: bool = False, hold: bool = False) -> tuple[TradingStatus, int]:
+    """What holds for everybody, and its version.
+
+    Until the transaction ends nobody else changes it with `lock` or `hold`; many may `hold` it at once.
+    """
     status = (MARKET.c.trading_state, MARKET.c.trading_reason, MARKET.c.trading_since, MARKET.c.resume_after)
     statement = select(*status, MARKET.c.version)
-    row = (await tx.execute(statement.with_for_update() if lock else statement)).one()
+    if lock or hold:
+        statement = statement.with_for_update(read=not lock)
+    row = (await tx.execute(statement)).one()
     *fields, version = tuple(row)
     return TradingStatus(*fields), version
 

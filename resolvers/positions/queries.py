@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement
 from models.positions import Position, PositionRow
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
-from resolvers.marketdata.loaders import askable
 from resolvers.paging import Listing, Page, PageArgs
 from resolvers.positions.store import POSITIONS
 
@@ -25,7 +24,7 @@ class PositionChoice:
 def _conditions(chosen: PositionChoice) -> Sequence[ColumnElement[bool]]:
     found = [POSITIONS.c.closed_at.is_(None) if chosen.open else POSITIONS.c.closed_at.is_not(None)]
     if chosen.symbols is not None:
-        found.append(POSITIONS.c.symbol.in_(askable(chosen.symbols)))
+        found.append(POSITIONS.c.symbol.in_(chosen.symbols))
     return found
 
 

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 
+from infrastructure.background import each_apart
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.rows import columns, read_one, values
 from infrastructure.services import Services
@@ -94,25 +96,37 @@ async def resume_trading(ctx: Context, portfolio_id: UUID | None) -> Done[Tradin
 
 
 async def resume_due(services: Services) -> int:
-    """Resume every trading whose `resumeAfter` has come; how many there were."""
+    """Resume every trading whose `resumeAfter` has come, each in its own transaction; how many there were."""
     now = services.clock.now()
     portfolios, market = store.PORTFOLIOS, store.MARKET
     async with services.database.read() as connection:
         due = list(await connection.scalars(select(portfolios.c.id).where(portfolios.c.resume_after <= now)))
-        market_due = await connection.scalar(select(market.c.id).where(market.c.resume_after <= now))
-    status = TradingStatus(TradingState.ACTIVE, None, now, None)
-    for portfolio_id in due:
-        async with services.database.write() as tx:
-            portfolio = await store.lock(tx, portfolio_id, None)
-            if portfolio and portfolio.resume_after and portfolio.resume_after <= now:
-                await _write_status(tx, portfolio, status, EventType.TRADING_RESUMED, None)
-    if market_due is not None:
-        async with services.database.write() as tx:
-            # Locked: who holds trading anew just now must not be overridden.
-            standing, version = await store.market_status(tx, lock=True)
-            if standing.resume_after and standing.resume_after <= now:
-                await _write_market(tx, version, status, EventType.TRADING_RESUMED, None)
-    return len(due) + (market_due is not None)
+        market_due = list(await connection.scalars(select(market.c.id).where(market.c.resume_after <= now)))
+    count = await each_apart("resume a portfolio's trading", due, partial(_resume, services))
+    return count + await each_apart("resume everybody's trading", market_due, lambda _: _resume_market(services))
+
+
+async def _resume(services: Services, portfolio_id: UUID) -> bool:
+    async with services.database.write() as tx:
+        portfolio = await store.lock(tx, portfolio_id, None)
+        now = services.clock.now()
+        if portfolio is None or portfolio.resume_after is None or portfolio.resume_after > now:
+            return False
+        status = TradingStatus(TradingState.ACTIVE, None, now, None)
+        await _write_status(tx, portfolio, status, EventType.TRADING_RESUMED, None)
+    return True
+
+
+async def _resume_market(services: Services) -> bool:
+    async with services.database.write() as tx:
+        # Locked: who holds trading anew just now must not be overridden.
+        standing, version = await store.market_status(tx, lock=True)
+        now = services.clock.now()
+        if standing.resume_after is None or standing.resume_after > now:
+            return False
+        status = TradingStatus(TradingState.ACTIVE, None, now, None)
+        await _write_market(tx, version, status, EventType.TRADING_RESUMED, None)
+    return True
 
 
 async def _set_status(

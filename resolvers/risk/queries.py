@@ -12,7 +12,7 @@ from models.risk import RiskLimit
 from models.valuation import Valuation
 from resolvers.context import Context
 from resolvers.orders.store import IS_WORKING, ORDERS
-from resolvers.portfolios.loaders import holdings_by_portfolio, latest, worth_by_portfolio
+from resolvers.portfolios.loaders import latest, worth_by_portfolio
 from resolvers.risk.loaders import limits_by_id, limits_by_portfolio
 
 
@@ -45,11 +45,10 @@ async def current(ctx: Context, limit: RiskLimit) -> Decimal | None:
         return Decimal(count)
     if limit.kind is RiskLimitKind.MAX_ORDER_NOTIONAL:
         return None
-    held = await ctx.load(holdings_by_portfolio, limit.portfolio_id)
     worth = await ctx.load(worth_by_portfolio, limit.portfolio_id)
     if worth is None or worth.valuation.unpriced:
         return None
-    quotes = latest(ctx, held)
+    held, quotes = worth.holdings, latest(ctx, worth.holdings)
     largest = _largest([(each.quantity, quotes[each.symbol].last) for each in held if each.quantity])
     return largest if limit.kind is RiskLimitKind.MAX_POSITION_NOTIONAL else _share(largest, worth.valuation)
 

@@ -1,6 +1,6 @@
 """A real server on each database, and the application in this process for what looks inside."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,16 @@ SETTINGS: dict[str, Any] = {
     "max_open_orders": 100_000,
     "seed_demo": False,
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what its server said."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(server, Server):
+        report.sections.append(("What the server said", server.tail()))
+    return report
 
 
 @pytest.fixture

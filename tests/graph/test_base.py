@@ -58,8 +58,7 @@ def test_decimal_when_a_resolver_gives_a_float_then_it_is_our_fault() -> None:
 ZONES = [UTC, timezone(timedelta(hours=-5)), timezone(timedelta(hours=5, minutes=45))]
 
 
-# From the year 1000 on: not every system writes shorter years with four digits.
-@given(st.datetimes(datetime(1000, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from(ZONES)))  # noqa: DTZ001 - bounds are naive
+@given(st.datetimes(datetime(1900, 1, 2), datetime(9998, 12, 30), timezones=st.sampled_from(ZONES)))  # noqa: DTZ001 - bounds are naive
 def test_moment_when_written_and_read_then_it_is_the_same_in_utc(moment: datetime) -> None:
     written = moment_out(moment)
     assert written.endswith("Z")
@@ -89,6 +88,15 @@ def test_moment_when_it_has_an_offset_then_it_goes_out_in_utc(given: str, writte
 )
 def test_moment_when_it_has_no_offset_or_is_none_then_it_is_refused(given: Any) -> None:
     with pytest.raises(ScalarError, match="DateTime"):
+        moment_in(given)
+
+
+@pytest.mark.parametrize("given", ["9999-12-31T23:59:59.999999Z", "9999-01-01T00:30:00+01:00", "1899-12-31T23:59:59Z"])
+def test_moment_when_no_database_keeps_it_as_it_is_then_the_years_are_named(given: str) -> None:
+    if given.startswith("9999-01-01"):
+        assert moment_in(given).year == 9998
+        return
+    with pytest.raises(ScalarError, match="1900 to 9998"):
         moment_in(given)
 
 

@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,42 @@ def test_settings_when_some_are_wrong_then_each_is_a_line_and_the_exit_code_is_2
         "DATABASE_URL: DATABASE_URL has to start with postgresql:// or sqlite:///",
         "TRADEGRAPH_PORT: Input should be a valid integer, unable to parse string as an integer",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LOG_LEVEL", "FOO", "TRADEGRAPH_LOG_LEVEL: it has to be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("LOGIN_PER_ACCOUNT", "often", "TRADEGRAPH_LOGIN_PER_ACCOUNT: it has to be a rate like 5/minute"),
+        ("LEASE_S", "2", "TRADEGRAPH_LEASE_S: Input should be greater than or equal to 3"),
+        ("PAGE_SIZE", "101", "settings: TRADEGRAPH_PAGE_SIZE may not be more than TRADEGRAPH_PAGE_SIZE_MAX"),
+    ],
+)
+def test_setting_when_it_can_not_be_then_a_line_says_what_can(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"TRADEGRAPH_{name}", value)
+    result = RUN.invoke(app, ["migrate"])
+    assert (result.exit_code, result.stderr) == (2, f"{said}\n")
+
+
+def test_serve_when_the_database_is_not_migrated_then_one_line_says_so(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite3.connect(here / "empty.db").close()
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{here / 'empty.db'}")
+    monkeypatch.setenv("TRADEGRAPH_SECRET", "x" * 32)
+    result = RUN.invoke(app, ["serve"])
+    said = "The database is not migrated: run `tradegraph migrate` first.\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
+def test_serve_when_the_kept_secret_is_empty_then_one_line_says_so(here: Path) -> None:
+    (here / "var").mkdir()
+    (here / "var" / "secret").touch()
+    result = RUN.invoke(app, ["serve"])
+    said = "var/secret holds no secret of 32 bytes or more: remove it for a new one.\n"
+    assert (result.exit_code, result.stderr) == (1, said)
 
 
 def test_migrate_and_grant_when_the_user_is_missing_then_that_is_said(here: Path) -> None:

@@ -216,3 +216,29 @@ async def walked(page: Any, by: dict[str, str], size: str, edge: str, cursor: st
         if not answer["pageInfo"][more]:
             return found
         given[edge] = answer["pageInfo"][cursor]
+
+
+async def test_filter_when_a_list_is_long_then_it_counts_each_once_and_too_many_symbols_are_bad_input(
+    desk: Desk,
+) -> None:
+    order = await desk.place("LIMIT", limitPrice="1")
+    assert not order["errors"]
+    query = """query ($id: ID!, $statuses: [OrderStatus!], $kinds: [TransactionKind!], $symbols: [String!]) {
+      portfolio(id: $id) {
+        orders(filter: { statuses: $statuses }) { totalCount }
+        transactions(filter: { kinds: $kinds }) { edges { node { kind } } }
+        positions(filter: { symbols: $symbols }) { edges { node { id } } }
+      }
+    }"""
+    many = 40_000
+    asked = {"id": desk.portfolio_id, "statuses": ["OPEN"] * many, "kinds": ["DEPOSIT"] * many}
+    found = await desk.ask(query, **asked, symbols=["AAPL"] * many)
+    assert found["portfolio"] == {
+        "orders": {"totalCount": 1},
+        "transactions": {"edges": [{"node": {"kind": "DEPOSIT"}}]},
+        "positions": {"edges": []},
+    }
+    answer = await desk.client.execute(query, asked | {"symbols": [f"S{n}" for n in range(501)]}, desk.token)
+    [error] = answer["errors"]
+    assert error["message"] == "`symbols` may name 500 at most."
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "symbols"}

@@ -14,12 +14,12 @@ from infrastructure import log
 from infrastructure.broker import NOT_WAITING, Desk, PaperBroker
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
-from models.enums import AggregateType, EventType, OrderStatus, TimeInForce
+from models.enums import AggregateType, EventType, OrderStatus, OrderType, TimeInForce
 from models.events import EventFilter
 from models.facts import OrderAsOf, fill_of, order_of
 from models.orders import Order
 from resolvers.floor import desk
-from resolvers.orders.commands import cancel_order, execute_order
+from resolvers.orders.commands import cancel_order, execute_order, place_order
 from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader
@@ -217,6 +217,26 @@ async def test_broker_when_the_quote_is_stale_then_it_waits_for_a_fresh_one_and_
         assert [await floor.now(order) for order in (waits, dropped)] == [("OPEN", D(0)), ("CANCELLED", D(0))]
         await floor.quote("199.90", "200.00")
         assert await floor.now(waits) == ("FILLED", D(1))
+
+
+async def test_broker_when_a_stop_is_behind_the_price_already_then_it_triggers_as_soon_as_it_is_known(
+    services: Services,
+) -> None:
+    async with trading(services) as floor:
+        await floor.quote("199.90", "200.00", size="4")
+        request = dataclasses.replace(floor.trader.request("BUY", "10"), type=OrderType.STOP)
+        orders = [
+            (
+                await place_order(floor.trader.ctx, dataclasses.replace(request, stop_price=D(stop), time_in_force=tif))
+            ).value
+            for stop, tif in (("199", TimeInForce.GTC), ("199", TimeInForce.FOK), ("205", TimeInForce.IOC))
+        ]
+        await floor.seen()
+        assert [await floor.now(order) for order in orders] == [
+            ("PARTIALLY_FILLED", D(4)),
+            ("CANCELLED", D(0)),
+            ("PENDING", D(0)),
+        ]
 
 
 async def test_broker_when_another_process_leads_then_it_stands_by_and_takes_over_with_the_next_quote(

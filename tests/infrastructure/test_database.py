@@ -13,7 +13,7 @@ import sqlalchemy
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as drawn
 from sqlalchemy import func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, StatementError
 from sqlmodel import SQLModel
 
 from infrastructure import log
@@ -107,6 +107,26 @@ async def test_write_when_a_constraint_refuses_then_the_next_transaction_works(d
 
     await write(database, "c")
     assert await names(database) == ["a", "c"]
+
+
+async def test_write_when_a_statement_fails_then_its_values_are_not_said(database: Database) -> None:
+    await write(database, "hidden")
+
+    with pytest.raises(IntegrityError) as refused:
+        await write(database, "hidden")
+
+    assert "test" not in str(refused.value).partition("[SQL")[2]
+
+
+@only_postgresql
+async def test_read_when_the_driver_itself_refuses_then_that_is_not_taken_for_a_lost_connection(
+    database: Database,
+) -> None:
+    with pytest.raises(InterfaceError, match="32767"):
+        async with database.read() as connection:
+            await connection.execute(select(LEASES.c.name).where(LEASES.c.name.in_([str(n) for n in range(33_000)])))
+
+    assert await names(database) == []
 
 
 async def test_write_when_cancelled_in_mid_block_then_nothing_is_left_and_the_next_one_works(

@@ -55,6 +55,12 @@ async def unmigrated(empty: Settings) -> AsyncIterator[Database]:
     await database.close()
 
 
+def make_folder(database: Database) -> None:
+    """The folder that an SQLite file stands in: it is not made by who only writes."""
+    if database.dialect == "sqlite":
+        Path(database.url.removeprefix("sqlite+aiosqlite:///")).parent.mkdir(parents=True)
+
+
 async def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
     async with database.read() as connection:
         return [tuple(row) for row in await connection.execute(text(statement))]
@@ -95,7 +101,7 @@ async def test_migrated_schema_when_compared_with_the_models_then_alembic_finds_
 async def test_migrated_schema_when_read_back_then_it_is_what_the_models_create_constraints_and_all(
     database: Database, unmigrated: Database
 ) -> None:
-    (Path(unmigrated.url.removeprefix("sqlite+aiosqlite:///")).parent).mkdir(parents=True, exist_ok=True)
+    make_folder(unmigrated)
     async with unmigrated.write() as transaction:
         await transaction.connection.run_sync(SQLModel.metadata.create_all)
         created = await transaction.connection.run_sync(schema)
@@ -167,7 +173,7 @@ async def test_migrate_when_processes_start_at_once_then_all_find_it_done(empty:
 
 
 async def test_is_migrated_when_it_is_not_yet_then_it_says_so(unmigrated: Database, database: Database) -> None:
-    (Path(unmigrated.url.removeprefix("sqlite+aiosqlite:///")).parent).mkdir(parents=True, exist_ok=True)
+    make_folder(unmigrated)
     async with unmigrated.write():
         pass
     assert not await is_migrated(unmigrated)

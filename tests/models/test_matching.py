@@ -27,9 +27,8 @@ def ranked(number: int, limit: str | None, seconds: int = 0, **changes: object) 
 
 def filled(orders: list[Order], size: str, last: str = "100") -> list[tuple[int, Decimal, Decimal]]:
     """What is executed: whose, how much, at what price."""
-    return [
-        (each.order.id.int, each.quantity, each.price) for each in match(orders, Touch.of(a_quote(last, size=size)))
-    ]
+    touch = Touch.of(a_quote(last, size=size), D(1))
+    return [(each.order.id.int, each.quantity, each.price) for each in match(orders, touch)]
 
 
 def test_match_when_several_buys_cross_then_market_orders_the_better_price_and_the_earlier_go_first() -> None:
@@ -52,7 +51,7 @@ def test_match_when_an_order_was_replaced_then_it_has_lost_its_place() -> None:
 
 
 def test_match_when_both_sides_cross_then_each_has_its_own_size() -> None:
-    touch = Touch.of(a_quote("100", size="4"))
+    touch = Touch.of(a_quote("100", size="4"), D(1))
     match([ranked(1, None), ranked(2, None, side=OrderSide.SELL)], touch)
     assert (touch.ask_left, touch.bid_left) == (D(0), D(0))
 
@@ -100,7 +99,7 @@ def test_match_when_any_orders_meet_any_touch_then_nobody_gets_too_much_or_goes_
     orders: list[Order], size: int
 ) -> None:
     quote = a_quote("100", size=str(size))
-    touch = Touch.of(quote)
+    touch = Touch.of(quote, D(1))
     executions = match(orders, touch)
     done = {each.order.id: each.quantity for each in executions}
     assert len(done) == len(executions)
@@ -124,3 +123,9 @@ def crosses(order: Order) -> bool:
     if order.limit_price is None:
         return True
     return order.limit_price >= D("100.01") if order.side is OrderSide.BUY else order.limit_price <= D("99.99")
+
+
+def test_touch_when_its_size_is_no_whole_number_of_lots_then_only_whole_lots_are_traded() -> None:
+    touch = Touch.of(a_quote("100", size="10.5"), D(1))
+    assert (touch.bid_left, touch.ask_left) == (D(10), D(10))
+    assert Touch.of(a_quote("100", size="0.123"), D("0.01")).ask_left == D("0.12")

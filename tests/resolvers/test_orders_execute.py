@@ -108,7 +108,7 @@ async def test_execute_when_an_ioc_order_is_not_filled_whole_then_the_rest_is_ca
     before = (await row_counts(services))["events"]
     order = await trader.fill(order, "4", "200")
     assert (order.status, order.version, order.filled_quantity) == (OrderStatus.CANCELLED, 3, D(4))
-    assert order.cancel_reason == "Immediate or cancel: the rest found no size at its price"
+    assert order.cancel_reason == "Immediate or cancel: nothing at its price"
     assert (await trader.portfolio()).reserved_cash == ZERO
     events = (await whole_log(services.database))[before:]
     assert [(event.type.value, event.version) for event in events] == [

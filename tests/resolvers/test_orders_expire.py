@@ -1,13 +1,17 @@
 """A DAY order ends with the UTC day."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
+from infrastructure.database import Transaction
 from infrastructure.services import Services
 from models.enums import EventType, OrderStatus, TimeInForce
 from models.money import ZERO
 from models.orders import Order, OrderRow
+from models.portfolios import Portfolio
+from resolvers.orders import store
 from resolvers.orders.commands import execute_order, expire_due
 from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
@@ -57,6 +61,48 @@ async def test_expire_when_a_day_order_ended_before_then_it_is_left_alone(
     before = await row_counts(services)
     assert await expire_due(services) == 0
     assert await row_counts(services) == before
+
+
+async def test_expire_when_one_order_fails_then_it_is_left_and_those_behind_it_expire(
+    services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await Market.open(services)
+    trader = await Trader.with_cash(services)
+    broken, *others = [(await trader.place("BUY", "1", limit="100", tif=TimeInForce.DAY)).value for _ in range(3)]
+    clock.advance(days=1)
+    change = store.change
+
+    async def failing(tx: Transaction, portfolio: Portfolio, before: Order, after: Order) -> Portfolio:
+        if before.id == broken.id:
+            raise ZeroDivisionError
+        # Expired when its own turn comes, which is later.
+        clock.advance(seconds=1)
+        return await change(tx, portfolio, before, after)
+
+    monkeypatch.setattr(store, "change", failing)
+    assert await expire_due(services) == 2
+    orders = {order.id: order for order in await stored(services, OrderRow, Order)}
+    assert orders[broken.id] == broken
+    ended = {orders[order.id].closed_at for order in others}
+    assert ended == {clock.now() - timedelta(seconds=seconds) for seconds in (1, 2)}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("due", "index"),
+    [
+        ("orders WHERE closed_at IS NULL AND expire_at <= :now", "orders_due"),
+        ("portfolios WHERE resume_after <= :now", "portfolios_due"),
+    ],
+)
+async def test_due_when_looked_for_every_second_then_an_index_leads_to_it(
+    services: Services, due: str, index: str
+) -> None:
+    async with services.database.read() as connection:
+        plan = (
+            await connection.execute(text(f"EXPLAIN QUERY PLAN SELECT id FROM {due}"), {"now": str(MIDNIGHT)})
+        ).all()
+    assert [index in step.detail for step in plan] == [True]
 
 
 @pytest.mark.parametrize("late", [0, 1])

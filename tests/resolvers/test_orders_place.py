@@ -180,7 +180,6 @@ FAULTS: list[tuple[dict[str, Any], list[Fault]]] = [
     ),
     ({"symbol": "NONE"}, [Fault(ErrorCode.NOT_FOUND, "There is no instrument 'NONE'.", ("input", "symbol"))]),
     ({"symbol": "aapl"}, [Fault(ErrorCode.NOT_FOUND, "There is no instrument 'aapl'.", ("input", "symbol"))]),
-    ({"symbol": "A\0"}, [Fault(ErrorCode.NOT_FOUND, "There is no instrument 'A\\x00'.", ("input", "symbol"))]),
 ]
 
 

@@ -31,7 +31,6 @@ from resolvers.orders.queries import (
 )
 from resolvers.paging import PageArgs
 from resolvers.portfolios.loaders import (
-    holdings_by_portfolio,
     portfolios_by_id,
     transactions_by_id,
     worth_by_portfolio,
@@ -118,7 +117,6 @@ LOADED: dict[str, tuple[Ask, object]] = {
     "positions_by_id": (lambda ctx, its: ctx.load(positions_by_id, its.position.id), None),
     "limits_by_id": (lambda ctx, its: ctx.load(limits_by_id, its.limit.id), None),
     "events_by_seq": (lambda ctx, its: ctx.load(events_by_seq, its.seq), None),
-    "holdings_by_portfolio": (lambda ctx, its: ctx.load(holdings_by_portfolio, its.portfolio_id), []),
     "worth_by_portfolio": (lambda ctx, its: ctx.load(worth_by_portfolio, its.portfolio_id), None),
     "limits_by_portfolio": (lambda ctx, its: ctx.load(limits_by_portfolio, its.portfolio_id), []),
     "working_counts": (lambda ctx, its: ctx.load(working_counts, its.portfolio_id), 0),

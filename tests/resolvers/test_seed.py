@@ -5,10 +5,13 @@ import dataclasses
 from collections import Counter
 from datetime import timedelta
 
+import pytest
+
 from infrastructure.services import Services
 from models.orders import Order, OrderRow
-from models.portfolios import Transaction, TransactionRow
+from models.portfolios import Portfolio, PortfolioRow, Transaction, TransactionRow
 from models.positions import Position, PositionRow
+from resolvers import seed
 from resolvers.accounts.commands import login
 from resolvers.seed import DEALS, EMAIL, PASSWORD, seed_demo
 from tests.support.market import row_counts, stored
@@ -41,6 +44,29 @@ async def test_seed_when_done_then_there_is_a_year_of_trades_and_an_order_of_eac
     assert sorted(position.symbol for position in positions if position.closed_at) == ["ETH-USD", "KO", "TLT", "TSLA"]
     ledger: list[Transaction] = await stored(services, TransactionRow, Transaction)
     assert {"DEPOSIT", "WITHDRAWAL", "TRADE", "COMMISSION"} == {row.kind.value for row in ledger}
+    await verify(services.database)
+
+
+async def test_seed_when_it_was_broken_off_then_the_next_one_tells_the_whole_year_in_another_portfolio(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken_off(*_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(seed, "withdraw_cash", broken_off)
+        with pytest.raises(asyncio.CancelledError):
+            await seed_demo(services)
+    told = (await row_counts(services))["orders"]
+    assert told == len([deal for deal in DEALS if deal.days_ago > 60])
+
+    assert await seed_demo(services)
+    assert not await seed_demo(services)
+
+    portfolios: list[Portfolio] = await stored(services, PortfolioRow, Portfolio)
+    orders: list[Order] = await stored(services, OrderRow, Order)
+    assert sorted(Counter(order.portfolio_id for order in orders).values()) == [told, len(DEALS) + 4]
+    assert len({portfolio.owner_id for portfolio in portfolios}) == 1
     await verify(services.database)
 
 

@@ -391,3 +391,23 @@ async def test_stream_when_it_is_closed_after_its_session_ended_then_nothing_is_
     await stream.aclose()
     gc.collect()
     assert complaints == []
+
+
+async def test_stream_when_the_viewers_role_changes_then_it_ends_and_a_role_that_was_known_does_not_end_it(
+    services: Services,
+) -> None:
+    signed_in = await signed_up(services)
+    await grant_role(services, "ada@example.com", Role.ADMIN)
+    admin, other = await context_of(services, signed_in), await Trader.with_cash(services, email="eve@example.com")
+    stream = all_events(admin, EventFilter(types=frozenset({EventType.CASH_MOVED})), None)
+    coming = asyncio.ensure_future(anext(stream))
+    await deposit_cash(other.ctx, other.portfolio_id, D(1))
+    assert (await asyncio.wait_for(coming, 10)).type is EventType.CASH_MOVED
+    await grant_role(services, "ada@example.com", Role.TRADER)
+
+    async def to_its_end() -> None:
+        async for _ in stream:
+            pass
+
+    with pytest.raises(Unauthenticated, match="role has changed"):
+        await asyncio.wait_for(to_its_end(), 10)

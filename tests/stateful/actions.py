@@ -22,7 +22,7 @@ LOTS_IN_STEP = {"AAPL": 1, "KO": 3, "BTC-USD": 73, NOT_QUOTED: 1}
 TICKS_IN_STEP = {"AAPL": 10, "KO": 1, "BTC-USD": 10_007, NOT_QUOTED: 1}
 FIRST_BIDS = {"AAPL": D("100.00"), "KO": D("70.01"), "BTC-USD": D("95000.00")}
 
-WHO, QUOTED, SIDES, TIFS = ("ada", "bob"), tuple(FIRST_BIDS), ("BUY", "SELL"), ("GTC", "DAY", "IOC")
+WHO, QUOTED, SIDES, TIFS = ("ada", "bob"), tuple(FIRST_BIDS), ("BUY", "SELL"), ("GTC", "DAY", "IOC", "FOK")
 BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "nothing": ({"quantity": D(0)}, ["INVALID_INPUT"]),
     "negative": ({"quantity": D(-1)}, ["INVALID_INPUT"]),
@@ -81,6 +81,44 @@ def _place(chance: random.Random) -> dict[str, Any]:
         "offset": chance.choice((None, chance.randint(-40, 40))),
         "ask_first": True,
     }
+
+
+def _stop(chance: random.Random) -> dict[str, Any]:
+    near = {"stop": chance.randint(-20, 20)}
+    prices = chance.choice(
+        (
+            near,
+            near | {"limit": chance.randint(-20, 20)},
+            {"trail": chance.randint(1, 25)},
+            {"percent": chance.randint(1, 40)},
+        )
+    )
+    tif = chance.choice(("GTC", "GTC", "DAY", "GTD", "GTD", "IOC", "FOK"))
+    until_s = chance.randint(1, 30) if tif == "GTD" else None
+    size = chance.choice((chance.randint(1, 200), "most"))
+    return _trade(chance) | {"size": size, "tif": tif, "prices": prices, "until_s": until_s}
+
+
+def _replace(chance: random.Random) -> dict[str, Any]:
+    moves = {name: chance.choice((0, chance.randint(-15, 15))) for name in ("limit", "stop", "trail", "percent")}
+    ends = chance.choice(({}, {}, {}, {"until": chance.randint(1, 30)}, {"good": 1}))
+    return {
+        "who": chance.choice(WHO),
+        "which": chance.randrange(100),
+        "working": chance.random() < 0.9,
+        "seen": chance.choice(("nothing", "nothing", "this", "another")),
+        "lots": chance.choice((0, chance.randint(-40, 40), chance.randint(-5, 5))),
+        "moves": moves | ends,
+    }
+
+
+def _cancel_all(chance: random.Random) -> dict[str, Any]:
+    return {"who": chance.choice(WHO), "symbol": chance.choice((None, *QUOTED, NOT_QUOTED))}
+
+
+def _close(chance: random.Random) -> dict[str, Any]:
+    size = chance.choice(("whole", "whole", "half", "half", "more"))
+    return {"who": chance.choice(WHO), "symbol": chance.choice(QUOTED), "size": size}
 
 
 def _place_oddly(chance: random.Random) -> dict[str, Any]:
@@ -158,6 +196,10 @@ ACTIONS: dict[str, tuple[int, Callable[[random.Random], dict[str, Any]]]] = {
     "rest": (8, _rest),
     "turn": (5, _turn),
     "place": (5, _place),
+    "stop": (8, _stop),
+    "replace": (6, _replace),
+    "cancel_all": (3, _cancel_all),
+    "close": (3, _close),
     "place_oddly": (3, _place_oddly),
     "cancel": (4, _cancel),
     "tick": (4, _tick),
@@ -168,4 +210,4 @@ ACTIONS: dict[str, tuple[int, Callable[[random.Random], dict[str, Any]]]] = {
     "limit": (2, _limit),
     "restart_broker": (1, _nothing),
 }
-"""How often, of 56, and with what."""
+"""How often, of 76, and with what."""

@@ -19,7 +19,8 @@ from models.valuation import buying_power, value
 from resolvers.context import Context
 from resolvers.portfolios.loaders import Worth, latest
 from resolvers.portfolios.queries import worth
-from tests.stateful.oracle import Account, Oracle, half_even
+from tests.stateful.accounts import Account, half_even
+from tests.stateful.oracle import Oracle
 
 
 @dataclass
@@ -90,6 +91,17 @@ def check_orders(stored: Stored, account: Account) -> None:
             ticket.cancel_reason,
             ticket.ended_at,
         )
+        assert (order.triggered_at, order.ranked_at, order.expire_at) == (
+            ticket.triggered_at,
+            ticket.ranked_at,
+            ticket.expires,
+        )
+        assert [exactly(each) for each in (order.limit_price, order.stop_price, order.high_water_mark)] == [
+            ticket.wish.limit,
+            ticket.stop,
+            ticket.mark,
+        ]
+        assert (order.reject_reason is not None) is (ticket.status == "REJECTED")
         assert (exactly(order.quantity), exactly(order.filled_quantity)) == (ticket.wish.quantity, filled)
         assert exactly(order.average_fill_price) == (half_even(ticket.worth / filled) if filled else None)
         assert (exactly(order.reserved_cash), exactly(order.filled_notional)) == (ticket.reserved, ticket.worth)
@@ -135,7 +147,7 @@ def worked_out(ctx: Context, stored: Stored) -> Worth:
     stale_after = timedelta(milliseconds=ctx.services.settings.quote_stale_after_ms)
     quotes = latest(ctx, held)
     valuation = value(stored.portfolio, held, quotes, ctx.now, stale_after)
-    return Worth(stored.portfolio, valuation, buying_power(stored.portfolio, held, quotes))
+    return Worth(stored.portfolio, held, valuation, buying_power(stored.portfolio, held, quotes))
 
 
 def check_shown(shown: Worth, oracle: Oracle, account: Account, now: datetime) -> None:

@@ -1,77 +1,30 @@
 """Drives the whole book at random, and has the oracle beside it after every step."""
 
-import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, ClassVar, TypeVar
-from uuid import UUID
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import rule
 
-from infrastructure import log
 from models.enums import OrderSide, OrderType, RiskLimitKind, TimeInForce
-from models.errors import FundsFault, Refused, RiskFault
-from models.marketdata import Quote
-from resolvers.orders.commands import cancel_order, expire_due, place_order
+from resolvers.orders.commands import cancel_order, place_order
 from resolvers.orders.inputs import PlaceOrder
 from resolvers.orders.queries import preview_order
-from resolvers.portfolios.commands import create_portfolio, deposit_cash, withdraw_cash
-from resolvers.risk.commands import pause_trading, remove_risk_limit, resume_due, resume_trading, set_risk_limit
-from tests.stateful.actions import BAD, FIRST_BIDS, LOTS, LOTS_IN_STEP, TICKS, TICKS_IN_STEP, WHO, choose
-from tests.stateful.compare import (
-    asked_worth,
-    check_money,
-    check_orders,
-    check_positions,
-    check_shown,
-    read_stored,
-    worked_out,
-)
-from tests.stateful.oracle import Account, Oracle, Price, Refusal, Ticket, Wish
-from tests.stateful.pit import Pit
+from resolvers.portfolios.commands import deposit_cash, withdraw_cash
+from resolvers.risk.commands import pause_trading, remove_risk_limit, resume_trading, set_risk_limit
+from tests.stateful.accounts import Refusal, Ticket
+from tests.stateful.actions import BAD, FIRST_BIDS, LOTS, TICKS, TICKS_IN_STEP, choose
+from tests.stateful.book import Terms, price_of
+from tests.stateful.changes import Changes
 
-T = TypeVar("T")
 D, F = Decimal, Fraction
 
 
-class BookMachine(RuleBasedStateMachine):
-    """Two traders in one market; each run has portfolios of its own on the same database."""
-
-    pit: ClassVar[Pit]
-    loop: ClassVar[asyncio.AbstractEventLoop]
-    seen: ClassVar[Counter[str]]
-    """What has happened over all runs: steps, refusals by code and check, orders by state, cycles by side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.oracle = Oracle({symbol: F(lot) for symbol, lot in LOTS.items()})
-        self.portfolios: dict[str, UUID] = {}
-        self.ids: dict[str, UUID] = {}
-        self.requests: dict[str, PlaceOrder] = {}
-        self.transfers: dict[tuple[str, str], tuple[str, Decimal]] = {}
-        self.quotes: dict[str, Quote] = {}
-        self._step(self._begin())
-
-    @property
-    def now(self) -> datetime:
-        """The moment of this step."""
-        return self.pit.clock.now()
-
-    async def _begin(self) -> None:
-        for name, amount in (("ada", D("25000.01")), ("bob", D(1_000_000))):
-            self.pit.clock.advance(milliseconds=1)
-            self.portfolios[name] = (await create_portfolio(self.pit.traders[name], name, None, amount)).value.id
-            self.oracle.accounts[name] = Account()
-            self.oracle.accounts[name].pay("DEPOSIT", F(amount))
-        await self.pit.restart()
-        await self._tick([(symbol, 0, 2, 50) for symbol in FIRST_BIDS], previous=True)
+class BookMachine(Changes):
+    """Every action, by its name in `tests.stateful.actions`."""
 
     @rule(number=st.integers(0, 2**64 - 1))
     def act(self, number: int) -> None:
@@ -97,25 +50,34 @@ class BookMachine(RuleBasedStateMachine):
         self, who: str, symbol: str, side: str, tif: str, size: int | str, offset: int | None, ask_first: bool
     ) -> None:
         """An order that is well-formed: accepted or refused as the oracle says."""
-        limit = None if offset is None else self._price_near(symbol, offset)
-        self._step(self._place(who, symbol, side, tif, self._quantity(who, symbol, size), limit, ask_first=ask_first))
+        terms = Terms(tif, None if offset is None else self._price_near(symbol, offset))
+        self._step(self._place(who, symbol, side, terms, self._quantity(who, symbol, size), ask_first=ask_first))
+
+    def stop(
+        self, who: str, symbol: str, side: str, tif: str, size: int | str, prices: dict[str, int], until_s: int | None
+    ) -> None:
+        """An order that waits for its trigger: at a stop and a limit so many steps away, or behind the price.
+
+        "most" is nearly all that can be paid for, so that it can't be any more when the price has run away.
+        """
+        near = {name: self._price_near(symbol, prices[name]) for name in ("stop", "limit") if name in prices}
+        trail = prices["trail"] * TICKS_IN_STEP[symbol] * TICKS[symbol] if "trail" in prices else None
+        percent = D(prices["percent"]) / 4 if "percent" in prices else None
+        until = None if until_s is None else self.now + timedelta(seconds=until_s)
+        terms = Terms(tif, **near, trail=trail, percent=percent, until=until)
+        quantity = self._most(who, symbol) if size == "most" else self._quantity(who, symbol, size)
+        self._step(self._place(who, symbol, side, terms, quantity, ask_first=True))
+
+    def _most(self, who: str, symbol: str) -> Decimal:
+        lots = self.oracle.free(self.oracle.accounts[who]) / self.oracle.last(symbol) / F(LOTS[symbol]) * F(9, 10)
+        return max(1, int(lots)) * LOTS[symbol]
 
     async def _place(
-        self, who: str, symbol: str, side: str, tif: str, quantity: Decimal, limit: Decimal | None, *, ask_first: bool
+        self, who: str, symbol: str, side: str, terms: Terms, quantity: Decimal, *, ask_first: bool
     ) -> None:
         key, account, ctx = f"order {len(self.requests)}", self.oracle.accounts[who], self.pit.traders[who]
-        wish = Wish(symbol, side, tif, F(quantity), None if limit is None else F(limit))
-        kind = OrderType.MARKET if limit is None else OrderType.LIMIT
-        request = PlaceOrder(
-            self.portfolios[who],
-            symbol,
-            OrderSide(side),
-            kind,
-            quantity,
-            limit,
-            time_in_force=TimeInForce(tif),
-            client_order_id=key,
-        )
+        wish = terms.wish(symbol, side, quantity)
+        request = terms.request(self.portfolios[who], symbol, side, quantity, key)
         refusal = self.oracle.refusal(account, wish, self.now)
         if ask_first and (refusal is None or refusal.failed):
             preview = await preview_order(ctx, request)
@@ -125,6 +87,7 @@ class BookMachine(RuleBasedStateMachine):
         done = await self._expect(refusal, place_order(ctx, request))
         if done is not None:
             self.requests[key], self.ids[key] = request, done.value.id
+            self.seen[request.type.value] += 1
             self.oracle.place(account, key, wish, self.now)
             self.oracle.match(symbol, self.now)
 
@@ -149,7 +112,7 @@ class BookMachine(RuleBasedStateMachine):
     async def _place_again(self, who: str, which: int, *, change: bool) -> None:
         """The same order as it is now, or a conflict."""
         ticket = self._some_ticket(who, which)
-        if ticket is None:
+        if ticket is None or ticket.key not in self.requests:
             return
         request = self.requests[ticket.key]
         if change:
@@ -175,13 +138,6 @@ class BookMachine(RuleBasedStateMachine):
     def tick(self, moves: list[tuple[str, int, int, int]], previous: bool) -> None:
         """Prices move."""
         self._step(self._tick(moves, previous=previous))
-
-    async def _tick(self, moves: list[tuple[str, int, int, int]], *, previous: bool) -> None:
-        quotes = [self._moved(*move, previous=previous) for move in moves]
-        await self.pit.tick(quotes)
-        for quote in quotes:
-            self.quotes[quote.symbol] = quote
-            self.oracle.tick(quote.symbol, _price(quote), self.now)
 
     def transfer(self, who: str, amount: Decimal | str, key: str | None, out: bool) -> None:
         """Cash in or out, with a key or without; all that there is to spare, or a little more."""
@@ -221,14 +177,8 @@ class BookMachine(RuleBasedStateMachine):
         self._step(self._pass_time(quoted=quoted), milliseconds=0)
 
     async def _pass_time(self, *, quoted: bool) -> None:
-        due = [t for each in self.oracle.accounts.values() for t in each.tickets if t.working]
-        expired = await expire_due(self.pit.services)
-        await resume_due(self.pit.services)
-        self.oracle.pass_time(self.now)
-        assert expired == sum(not ticket.working for ticket in due)
+        await self._fall_due()
         if quoted:
-            # An order that the broker does not know to have ended would take size from the touch.
-            await self.pit.catch_up()
             await self._tick([(symbol, 0, 2, 50) for symbol in FIRST_BIDS], previous=True)
 
     def hold(self, who: str, state: str, resume_s: int | None) -> None:
@@ -274,106 +224,7 @@ class BookMachine(RuleBasedStateMachine):
     async def _restart_broker(self) -> None:
         await self.pit.restart()
         for symbol, quote in self.quotes.items():
-            self.oracle.prices[symbol] = _price(quote)
+            self.oracle.prices[symbol] = price_of(quote)
         tickets = [each for account in self.oracle.accounts.values() for each in account.tickets if each.working]
         for symbol in dict.fromkeys(each.wish.symbol for each in sorted(tickets, key=lambda each: each.placed_at)):
             self.oracle.match(symbol, self.now)
-
-    def teardown(self) -> None:
-        """Leave nothing to the next run: no working order, no pause."""
-        self.seen.update(t.status for account in self.oracle.accounts.values() for t in account.tickets)
-        self.seen.update(c.side for account in self.oracle.accounts.values() for c in account.cycles)
-        self.loop.run_until_complete(self._clear())
-
-    async def _clear(self) -> None:
-        for name, account in self.oracle.accounts.items():
-            for ticket in account.tickets:
-                with contextlib.suppress(Refused):
-                    await cancel_order(self.pit.traders[name], self.ids[ticket.key])
-        await resume_trading(self.pit.admin, None)
-
-    def _step(self, action: Coroutine[Any, Any, Any], milliseconds: int = 1) -> None:
-        """Time goes on a little, something is done, the broker hears of it, and everything is compared."""
-        self.pit.clock.advance(milliseconds=milliseconds)
-        self.seen["steps"] += 1
-        self.loop.run_until_complete(self._do(action))
-
-    async def _do(self, action: Awaitable[Any]) -> None:
-        await action
-        await self.pit.catch_up()
-        everything = await read_stored(self.pit.services.database, list(self.portfolios.values()))
-        asked = WHO[self.seen["steps"] % len(WHO)]
-        for name, account in self.oracle.accounts.items():
-            stored, ctx = everything[self.portfolios[name]], self.pit.traders[name]
-            check_money(stored, account)
-            check_orders(stored, account)
-            check_positions(stored, account)
-            # What a query answers takes four statements: in each step one of the two asks.
-            shown = await asked_worth(ctx, stored) if name == asked else worked_out(ctx, stored)
-            check_shown(shown, self.oracle, account, self.now)
-
-    async def _expect(self, refusal: Refusal | None, action: Awaitable[T]) -> T | None:
-        """The command is done, or it is refused just so and has written nothing."""
-        before = await self._log_end() if refusal else None
-        try:
-            done = await action
-        except Refused as error:
-            refused = error
-        else:
-            assert refusal is None, f"accepted: {done}"
-            return done
-        assert refusal is not None, f"refused: {refused}"
-        assert sorted(fault.code.value for fault in refused.faults) == refusal.codes
-        funds = [(F(each.required), F(each.available)) for each in refused.faults if isinstance(each, FundsFault)]
-        assert funds == ([] if refusal.funds is None else [refusal.funds])
-        for fault in refused.faults:
-            if isinstance(fault, RiskFault):
-                assert {check.kind.value for check in fault.checks if not check.passed} == refusal.failed
-        # That no table was written is seen when all is compared after the step.
-        assert await self._log_end() == before
-        self.seen.update([*refusal.codes, *refusal.failed])
-        return None
-
-    async def _log_end(self) -> int:
-        async with self.pit.services.database.read() as connection:
-            return (await log.head(connection)).seq
-
-    def _some_ticket(self, who: str, which: int, *, working: bool = False) -> Ticket | None:
-        tickets = [each for each in self.oracle.accounts[who].tickets if each.working or not working]
-        return tickets[which % len(tickets)] if tickets else None
-
-    def _price_near(self, symbol: str, offset: int) -> Decimal:
-        bid = self.quotes[symbol].bid if symbol in self.quotes else D(50)
-        return max(TICKS[symbol], bid + offset * TICKS_IN_STEP[symbol] * TICKS[symbol])
-
-    def _quantity(self, who: str, symbol: str, size: int | str) -> Decimal:
-        lot = LOTS[symbol]
-        held = int(abs(self.oracle.accounts[who].held(symbol)) / F(lot))
-        lots = {"half": held // 2, "held": held, "twice": 2 * held, "much": 10**6 * LOTS_IN_STEP[symbol]}
-        return max(1, size * LOTS_IN_STEP[symbol] if isinstance(size, int) else lots[size]) * lot
-
-    def _moved(self, symbol: str, move: int, spread: int, size: int, *, previous: bool) -> Quote:
-        tick, step, lot = TICKS[symbol], TICKS_IN_STEP[symbol], LOTS[symbol] * LOTS_IN_STEP[symbol]
-        first = FIRST_BIDS[symbol]
-        bid = max(tick, (self.quotes[symbol].bid if symbol in self.quotes else first) + move * step * tick)
-        ask = bid + spread * tick
-        return Quote(
-            symbol=symbol,
-            bid=bid,
-            bid_size=size * lot,
-            ask=ask,
-            ask_size=(100 - size) * lot,
-            last=bid + (spread // 2) * tick,
-            open=None,
-            high=None,
-            low=None,
-            previous_close=first if previous else None,
-            volume=D(0),
-            as_of=self.now,
-        )
-
-
-def _price(quote: Quote) -> Price:
-    previous = None if quote.previous_close is None else F(quote.previous_close)
-    sizes = F(quote.bid_size), F(quote.ask_size)
-    return Price(F(quote.bid), F(quote.ask), F(quote.last), previous, quote.as_of, *sizes)

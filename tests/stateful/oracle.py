@@ -4,187 +4,20 @@ What it says is worked out from the published rules alone; it imports none of wh
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 
+from tests.stateful.accounts import RATE, ZERO, Account, Price, Refusal, Ticket, Wish
+
 F = Fraction
-ZERO = F(0)
-RATE, MARGIN, SHORT = F(1, 1000), F(3, 100), F(3, 2)
+MARGIN, SHORT = F(3, 100), F(3, 2)
 OPEN_ORDERS = 200
 STALE = timedelta(seconds=5)
-WORKING = ("OPEN", "PARTIALLY_FILLED")
-
-
-def half_even(value: Fraction) -> Fraction:
-    """To 8 places (Python rounds a fraction half-even)."""
-    return F(round(value * 10**8), 10**8)
-
-
-@dataclass
-class Price:
-    """A quote, and what is left at its touch."""
-
-    bid: Fraction
-    ask: Fraction
-    last: Fraction
-    previous: Fraction | None
-    at: datetime
-    bid_left: Fraction
-    ask_left: Fraction
-
-
-@dataclass
-class Wish:
-    """An order as it is asked for."""
-
-    symbol: str
-    side: str
-    tif: str
-    quantity: Fraction
-    limit: Fraction | None = None
-
-    @property
-    def sign(self) -> int:
-        """1 for a buy, -1 for a sale."""
-        return 1 if self.side == "BUY" else -1
-
-
-@dataclass
-class Ticket:
-    """An order that was accepted."""
-
-    key: str
-    account: "Account"
-    wish: Wish
-    placed_at: datetime
-    worst: Fraction
-    status: str = "OPEN"
-    version: int = 1
-    fills: list[tuple[Fraction, Fraction, int]] = field(default_factory=list)
-    """Quantity, price, and the version that each led to."""
-    cancel_reason: str | None = None
-    ended_at: datetime | None = None
-
-    @property
-    def left(self) -> Fraction:
-        """What may still be filled."""
-        return self.wish.quantity - sum((fill[0] for fill in self.fills), ZERO)
-
-    @property
-    def worth(self) -> Fraction:
-        """What its fills came to."""
-        return sum((quantity * price for quantity, price, _ in self.fills), ZERO)
-
-    @property
-    def working(self) -> bool:
-        """Whether it can still trade."""
-        return self.status in WORKING
-
-    @property
-    def reserved(self) -> Fraction:
-        """What it holds back."""
-        return self.worst * self.left * (1 + RATE) if self.working and self.wish.side == "BUY" else ZERO
-
-    def end(self, status: str, now: datetime, reason: str | None = None) -> None:
-        """Let it be over."""
-        self.status, self.version, self.ended_at, self.cancel_reason = status, self.version + 1, now, reason
-
-
-@dataclass
-class Cycle:
-    """From flat to flat in one symbol."""
-
-    symbol: str
-    quantity: Fraction
-    average: Fraction
-    side: str
-    opened_at: datetime
-    realized: Fraction = ZERO
-    closed_at: datetime | None = None
-    version: int = 1
-
-
-@dataclass
-class Refusal:
-    """Why something was refused: codes, the checks that failed, and what was needed of what there was."""
-
-    codes: list[str]
-    failed: set[str] = field(default_factory=set)
-    funds: tuple[Fraction, Fraction] | None = None
-
-
-@dataclass
-class Account:
-    """One portfolio."""
-
-    ledger: list[tuple[str, Fraction]] = field(default_factory=list)
-    tickets: list[Ticket] = field(default_factory=list)
-    cycles: list[Cycle] = field(default_factory=list)
-    trades: list[tuple[datetime, str, Fraction, Fraction]] = field(default_factory=list)
-    """When, of what, how much (negative: sold), at what price."""
-    limits: dict[str, Fraction] = field(default_factory=dict)
-    state: str = "ACTIVE"
-    resume_after: datetime | None = None
-
-    @property
-    def cash(self) -> Fraction:
-        """What the ledger sums to."""
-        return sum((amount for _, amount in self.ledger), ZERO)
-
-    @property
-    def reserved(self) -> Fraction:
-        """What working orders hold back."""
-        return sum((ticket.reserved for ticket in self.tickets), ZERO)
-
-    @property
-    def realized(self) -> Fraction:
-        """Over all cycles."""
-        return sum((cycle.realized for cycle in self.cycles), ZERO)
-
-    def working(self, symbol: str, side: str) -> list[Ticket]:
-        """What works there, oldest first."""
-        return [t for t in self.tickets if t.working and (t.wish.symbol, t.wish.side) == (symbol, side)]
-
-    def cycle(self, symbol: str) -> Cycle | None:
-        """The one that is open."""
-        return next((each for each in self.cycles if each.symbol == symbol and each.closed_at is None), None)
-
-    def held(self, symbol: str) -> Fraction:
-        """How much; negative when short."""
-        cycle = self.cycle(symbol)
-        return cycle.quantity if cycle else ZERO
-
-    def pay(self, kind: str, amount: Fraction) -> None:
-        """A ledger row; none for nothing."""
-        if amount:
-            self.ledger.append((kind, amount))
-
-    def trade(self, symbol: str, signed: Fraction, price: Fraction, now: datetime) -> None:
-        """A fill, in cash and in the position."""
-        self.trades.append((now, symbol, signed, price))
-        self.pay("TRADE", -signed * price)
-        self.pay("COMMISSION", -abs(signed) * price * RATE)
-        cycle = self.cycle(symbol)
-        if cycle is not None:
-            signed = self._net(cycle, signed, price, now)
-        if signed:
-            self.cycles.append(Cycle(symbol, signed, price, "LONG" if signed > 0 else "SHORT", now))
-
-    def _net(self, cycle: Cycle, signed: Fraction, price: Fraction, now: datetime) -> Fraction:
-        """Into the open cycle; what crosses zero is left."""
-        cycle.version += 1
-        if cycle.quantity * signed > 0:
-            cost = cycle.quantity * cycle.average + signed * price
-            cycle.quantity += signed
-            cycle.average = half_even(cost / cycle.quantity)
-            return ZERO
-        closing = signed if abs(signed) <= abs(cycle.quantity) else -cycle.quantity
-        cycle.realized += (cycle.average - price) * closing
-        cycle.quantity += closing
-        if not cycle.quantity:
-            cycle.closed_at = now
-        return signed - closing
+NOT_WAITING = {
+    "IOC": "Immediate or cancel: nothing at its price",
+    "FOK": "Fill or kill: not all of it could be filled at once",
+}
 
 
 @dataclass
@@ -192,6 +25,7 @@ class Oracle:
     """Every portfolio, and the one market that they share."""
 
     lots: dict[str, Fraction]
+    ticks: dict[str, Fraction]
     prices: dict[str, Price] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     everybody: str = "ACTIVE"
@@ -226,22 +60,39 @@ class Oracle:
                 total += self.short_needs(short, price, price)
         return total
 
-    def worst(self, wish: Wish) -> Fraction:
-        """What a unit may cost, or bring, at worst."""
+    def fresh(self, symbol: str, now: datetime) -> bool:
+        """Whether there is a quote that orders may be priced by."""
+        return symbol in self.prices and now - self.prices[symbol].at <= STALE
+
+    def stop_of(self, wish: Wish, mark: Fraction | None) -> Fraction | None:
+        """Where the stop of an order stands: where it says, or behind the mark."""
+        if not wish.trails or mark is None:
+            return wish.stop
+        distance = wish.trail if wish.trail is not None else mark * (wish.percent or ZERO) / 100
+        tick = self.ticks[wish.symbol]
+        return round((mark + wish.sign * distance) / tick) * tick
+
+    def worst(self, wish: Wish, stop: Fraction | None = None) -> Fraction:
+        """What a unit may cost, or bring, at worst; `stop` is where it waits."""
         price = self.prices.get(wish.symbol)
         if wish.side == "BUY":
-            return wish.limit if wish.limit is not None else (price.ask if price else ZERO) * (1 + MARGIN)
-        return max(wish.limit or ZERO, price.bid if price else ZERO)
+            if wish.limit is not None:
+                return wish.limit
+            return max(stop or ZERO, price.ask if price else ZERO) * (1 + MARGIN)
+        return max(wish.limit or ZERO, stop or ZERO, price.bid if price else ZERO)
 
-    def needs(self, account: Account, wish: Wish) -> Fraction:
+    def needs(self, account: Account, wish: Wish, worst: Fraction) -> Fraction:
         """What an order needs of the buying power."""
         held, same = account.held(wish.symbol), self.same_side(account, wish)
-        worst = self.worst(wish)
         last = self.last(wish.symbol, worst)
         if wish.side == "BUY":
             covered = min(wish.quantity, max(ZERO, -held - same))
             return worst * wish.quantity * (1 + RATE) - SHORT * covered * last
         return self.short_needs(max(ZERO, wish.quantity - max(ZERO, held - same)), worst, last)
+
+    def free(self, account: Account) -> Fraction:
+        """What there is of it for another order."""
+        return self.buying_power(account) - self.pending_shorts(account)
 
     def same_side(self, account: Account, wish: Wish) -> Fraction:
         """What already works on its side."""
@@ -249,11 +100,31 @@ class Oracle:
 
     def refusal(self, account: Account, wish: Wish, now: datetime) -> Refusal | None:
         """Why a well-formed order is refused; none if it is not."""
-        price = self.prices.get(wish.symbol)
-        if wish.limit is None and (price is None or now - price.at > STALE):
+        return self._refusal(account, wish, now, self.last(wish.symbol), waits=wish.waits)
+
+    def no_replacing(self, ticket: Ticket, wish: Wish, now: datetime) -> Refusal | None:
+        """Why an order may not become that; none if it may."""
+        if not ticket.working or ticket.due(now):
+            return Refusal(["ORDER_NOT_OPEN"])
+        filled, old = ticket.wish.quantity - ticket.left, ticket.wish
+        moved = (old.stop, old.trail, old.percent) != (wish.stop, wish.trail, wish.percent)
+        if faults := [wish.quantity <= filled, ticket.triggered_at is not None and moved].count(True):
+            return Refusal(["INVALID_INPUT"] * faults)
+        with ticket.aside():
+            rest = replace(wish, quantity=wish.quantity - filled)
+            return self._refusal(ticket.account, rest, now, ticket.mark, waits=wish.waits and not ticket.triggered_at)
+
+    def _refusal(
+        self, account: Account, wish: Wish, now: datetime, mark: Fraction | None, *, waits: bool
+    ) -> Refusal | None:
+        if wish.limit is None and not (waits and wish.stop is not None) and not self.fresh(wish.symbol, now):
             return Refusal(["INSTRUMENT_NOT_TRADABLE"])
-        need, free = self.needs(account, wish), self.buying_power(account) - self.pending_shorts(account)
-        failed = set(self._failed(account, wish))
+        stop = self.stop_of(wish, mark) if waits else None
+        if stop is not None and stop <= 0:
+            return Refusal(["INVALID_INPUT"])
+        worst = self.worst(wish, stop)
+        need, free = self.needs(account, wish, worst), self.free(account)
+        failed = set(self._failed(account, wish, worst))
         codes = ["TRADING_PAUSED"] * len(failed & {"TRADING_STATE", "REDUCE_ONLY"})
         if failed - {"TRADING_STATE", "REDUCE_ONLY"}:
             codes.append("RISK_LIMIT_EXCEEDED")
@@ -262,9 +133,9 @@ class Oracle:
             failed.add("BUYING_POWER")
         return Refusal(sorted(codes), failed, (need, free) if short_of_funds else None) if codes else None
 
-    def _failed(self, account: Account, wish: Wish) -> Iterator[str]:
+    def _failed(self, account: Account, wish: Wish, worst: Fraction) -> Iterator[str]:
         states = {account.state, self.everybody}
-        held, same, worst = account.held(wish.symbol), self.same_side(account, wish), self.worst(wish)
+        held, same = account.held(wish.symbol), self.same_side(account, wish)
         reduces = held * wish.sign < 0 and same + wish.quantity <= abs(held)
         worth = abs(held + wish.sign * (same + wish.quantity)) * max(worst, self.last(wish.symbol))
         if "PAUSED" in states:
@@ -284,32 +155,68 @@ class Oracle:
 
     def place(self, account: Account, key: str, wish: Wish, now: datetime) -> Ticket:
         """Accept an order."""
-        account.tickets.append(Ticket(key, account, wish, now, self.worst(wish)))
-        return account.tickets[-1]
+        mark = self.last(wish.symbol) if wish.trails else None
+        stop, status = self.stop_of(wish, mark), "PENDING" if wish.waits else "OPEN"
+        ticket = Ticket(key, account, wish, now, self.worst(wish, stop), now, _end(wish, now), stop, mark, status)
+        account.tickets.append(ticket)
+        return ticket
 
-    def tick(self, symbol: str, price: Price, now: datetime) -> None:
-        """A new quote: the whole size is there again."""
-        self.prices[symbol] = price
-        self.match(symbol, now)
+    def replace(self, ticket: Ticket, wish: Wish, now: datetime) -> None:
+        """Give an order other terms."""
+        if wish.limit != ticket.wish.limit or wish.quantity > ticket.wish.quantity:
+            ticket.ranked_at = now
+        if ticket.status == "PENDING":
+            ticket.stop = self.stop_of(wish, ticket.mark)
+        ticket.wish, ticket.version, ticket.expires = wish, ticket.version + 1, _end(wish, now)
+        ticket.worst = self.worst(wish, ticket.stop if ticket.status == "PENDING" else None)
+
+    def tick(self, prices: dict[str, Price], now: datetime) -> None:
+        """New quotes: the whole size is there again."""
+        self.prices.update(prices)
+        for symbol in prices:
+            self.match(symbol, now)
 
     def match(self, symbol: str, now: datetime) -> None:
-        """Fill what can be filled, market orders first, then by price, then by time; end what may not wait."""
-        price = self.prices.get(symbol)
+        """Stops follow and trigger; then fills, without a limit first, by price, by time; what may not wait ends."""
         tickets = [t for each in self.accounts.values() for t in each.tickets if t.working and t.wish.symbol == symbol]
-        if price is not None and now - price.at <= STALE:
+        if self.fresh(symbol, now):
+            price = self.prices[symbol]
+            for ticket in sorted(tickets, key=_turn):
+                self._watch(ticket, price, now)
             for ticket in sorted(tickets, key=_turn):
                 self._fill(ticket, price, now)
         for ticket in tickets:
-            if ticket.working and ticket.wish.tif == "IOC":
-                ticket.end("CANCELLED", now, "Immediate or cancel: nothing at its price")
+            if ticket.at_market and ticket.wish.tif in NOT_WAITING:
+                ticket.end("CANCELLED", now, NOT_WAITING[ticket.wish.tif])
+
+    def _watch(self, ticket: Ticket, price: Price, now: datetime) -> None:
+        """A stop that waits: it follows the last price, and triggers when that has come to it."""
+        wish, sign = ticket.wish, ticket.wish.sign
+        if ticket.status != "PENDING":
+            return
+        if ticket.mark is not None and sign * (price.last - ticket.mark) < 0:
+            ticket.mark, ticket.stop = price.last, self.stop_of(wish, price.last)
+        if ticket.stop is None or sign * (price.last - ticket.stop) < 0:
+            return
+        worst, rest = self.worst(wish), replace(wish, quantity=ticket.left)
+        if wish.side == "BUY" and worst > ticket.worst:
+            with ticket.aside():
+                lacking = self.needs(ticket.account, rest, worst) > max(self.free(ticket.account), ZERO)
+            if lacking:
+                ticket.end("REJECTED", now)
+                return
+        ticket.status, ticket.version, ticket.worst = "OPEN", ticket.version + 1, worst
+        ticket.triggered_at = ticket.ranked_at = now
 
     def _fill(self, ticket: Ticket, price: Price, now: datetime) -> None:
+        if not ticket.at_market:
+            return
         buys, limit = ticket.wish.side == "BUY", ticket.wish.limit
         at = price.ask if buys else price.bid
         if limit is not None and (limit < at if buys else limit > at):
             return
         quantity = min(ticket.left, price.ask_left if buys else price.bid_left)
-        if not quantity:
+        if not quantity or (ticket.wish.tif == "FOK" and quantity < ticket.left):
             return
         if buys:
             price.ask_left -= quantity
@@ -321,13 +228,13 @@ class Oracle:
         ticket.ended_at = None if ticket.left else now
         ticket.account.trade(ticket.wish.symbol, ticket.wish.sign * quantity, at, now)
         if ticket.left and ticket.wish.tif == "IOC":
-            ticket.end("CANCELLED", now, "Immediate or cancel: the rest found no size at its price")
+            ticket.end("CANCELLED", now, "Immediate or cancel: nothing at its price")
 
     def pass_time(self, now: datetime) -> None:
-        """What falls due: DAY orders of earlier days, and resumptions."""
+        """What falls due: orders whose time is over, and resumptions."""
         for account in self.accounts.values():
             for ticket in account.tickets:
-                if ticket.working and ticket.wish.tif == "DAY" and ticket.placed_at.date() < now.date():
+                if ticket.due(now):
                     ticket.end("EXPIRED", now)
             if account.resume_after is not None and account.resume_after <= now:
                 account.state, account.resume_after = "ACTIVE", None
@@ -359,8 +266,14 @@ class Oracle:
         return total
 
 
-def _turn(ticket: Ticket) -> tuple[int, Fraction, datetime]:
+def _turn(ticket: Ticket) -> tuple[int, Fraction, datetime, datetime]:
     limit = ticket.wish.limit
     if limit is None:
-        return 0, ZERO, ticket.placed_at
-    return 1, -limit * ticket.wish.sign, ticket.placed_at
+        return 0, ZERO, ticket.ranked_at, ticket.placed_at
+    return 1, -limit * ticket.wish.sign, ticket.ranked_at, ticket.placed_at
+
+
+def _end(wish: Wish, now: datetime) -> datetime | None:
+    if wish.tif == "DAY":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return wish.until if wish.tif == "GTD" else None

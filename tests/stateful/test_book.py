@@ -22,5 +22,14 @@ def test_book_when_driven_at_random_then_it_is_the_oracles_after_every_step(
     services: Services, clock: ManualClock, loop: asyncio.AbstractEventLoop
 ) -> None:
     seen = play(services, clock, loop, steps=STEPS, in_a_run=50)
-    expected = ("FILLED", "CANCELLED", "LONG", "SHORT", "INVALID_INPUT", "INSUFFICIENT_FUNDS")
+    expected = (
+        "FILLED",
+        "CANCELLED",
+        "LONG",
+        "SHORT",
+        "TRAILING_STOP",
+        "replaced",
+        "INVALID_INPUT",
+        "INSUFFICIENT_FUNDS",
+    )
     assert [word for word in expected if not seen[word]] == []

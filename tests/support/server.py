@@ -19,7 +19,8 @@ from tests.support.servers import _free_port
 from tests.support.wire import Client
 
 WAIT_S_MAX = 30.0
-OUTPUT_LINES_SHOWN = 60
+OUTPUT_LINES_SHOWN = 80
+ACCESS = "[uvicorn.access]"
 POLL_S = 0.02
 COMMAND = Path(sys.executable).with_name("tradegraph")
 
@@ -97,8 +98,9 @@ class Server:
         return done.stdout
 
     def tail(self) -> str:
-        """The end of its output."""
-        return "\n".join(self.output.splitlines()[-OUTPUT_LINES_SHOWN:])
+        """The end of its output, without the requests that went well."""
+        lines = [line for line in self.output.splitlines() if ACCESS not in line or " 200 " not in line]
+        return "\n".join(lines[-OUTPUT_LINES_SHOWN:])
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:

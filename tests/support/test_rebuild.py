@@ -1,4 +1,4 @@
-"""The check that rebuilds everything from the log: it passes a sound book, and names what was changed behind the log."""
+"""What rebuilds everything from the log: it passes a sound book, and names what was changed behind the log."""
 
 from decimal import Decimal
 

@@ -1,12 +1,11 @@
 from models.enums import ApiScope, ErrorCode
 from models.errors import Fault, Refused
-from models.people import normal_email
+from models.people import EMAIL_LENGTH_MAX, normal_email
 from resolvers.accounts.commands.sessions import SignedIn, start_session
 from resolvers.accounts.commands.users import USERS, account_by, locked_account
 from resolvers.context import Context
 from resolvers.scopes import needs
 
-EMAIL_LENGTH_MAX = 254
 WRONG = Fault(ErrorCode.UNAUTHENTICATED, "Email or password is wrong.", ("input",))
 
 
@@ -17,10 +16,10 @@ async def login(ctx: Context, email: str, password: str) -> SignedIn:
     Raises `Refused`, the same for an unknown email and a wrong password, after the same work; `Throttled`.
     """
     services = ctx.services
-    address = normal_email(email) or email.strip().lower()[:EMAIL_LENGTH_MAX]
-    await services.throttle.login(address, ctx.address)
+    address = normal_email(email)
+    await services.throttle.login(address or email.strip()[:EMAIL_LENGTH_MAX].lower(), ctx.address)
     # What is no address is nobody's, and may hold what a database does not take.
-    known = await account_by(services.database, USERS.c.email == address) if normal_email(address) else None
+    known = await account_by(services.database, USERS.c.email == address) if address else None
     if not await services.passwords.verify(known.password_hash if known else None, password) or known is None:
         raise Refused(WRONG)
     async with services.database.write() as tx:

@@ -1,6 +1,7 @@
 from models.accounts import User
 from models.enums import ApiScope, Role
-from models.people import CURRENCIES, Registration, checked_registration
+from models.money import CURRENCY
+from models.people import Registration, checked_registration
 from resolvers.accounts.commands.sessions import SignedIn, start_session
 from resolvers.accounts.commands.users import create_user
 from resolvers.context import Context
@@ -25,7 +26,7 @@ async def register(ctx: Context, given: Registration) -> SignedIn:
         role=Role.TRADER,
         risk_tolerance=registration.risk_tolerance,
         investment_goal=registration.investment_goal,
-        base_currency=CURRENCIES[0],
+        base_currency=CURRENCY,
         timezone="UTC",
         notify_on_fill=True,
         notify_on_risk_breach=True,

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from infrastructure.broker import NOT_WAITING
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from models import facts, ledger
-from models.enums import EventType, TimeInForce
+from models.enums import EventType
 from models.lifecycle import cancelled, commission, filled, is_due
 from models.money import exact
 from models.orders import Fill, Order
@@ -20,8 +21,6 @@ from resolvers.orders import store
 from resolvers.portfolios import store as portfolios
 from resolvers.positions import store as positions
 from resolvers.positions.store import open_positions
-
-IOC_REST = "Immediate or cancel: the rest found no size at its price"
 
 
 async def execute_order(
@@ -43,8 +42,8 @@ async def execute_order(
         order = filled(before, quantity, price, rate, now)
         fill = _fill(services, order, quantity, price, rate, now)
         tx.record(facts.of_order(EventType.ORDER_EXECUTED, order, None, fill))
-        if order.working and order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
-            order = cancelled(order, IOC_REST, now)
+        if order.working and order.time_in_force in NOT_WAITING:
+            order = cancelled(order, NOT_WAITING[order.time_in_force], now)
             tx.record(facts.of_order(EventType.ORDER_CANCELLED, order, None))
         await store.save(tx, order)
         await store.add_fill(tx, fill)
