@@ -80,8 +80,8 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
     },
     domain.TradingState: {
         "ACTIVE": "Every order is let through.",
-        "REDUCE_ONLY": "Only what makes a position smaller is let through, and every cancel.",
-        "PAUSED": "No order is let through; cancels are.",
+        "REDUCE_ONLY": "Only new orders that make a position smaller are let through; what works already goes on.",
+        "PAUSED": "No new order is let through; what works already goes on, and cancels always pass.",
     },
     domain.Severity: {
         "INFO": "Worth knowing.",

@@ -19,9 +19,10 @@ SETTINGS: dict[str, Any] = {
     "register_per_address": "1000/hour",
     "login_per_address": "1000/minute",
     # A killed server's lease runs out soon, so that the next one quotes and fills at once.
-    "lease_s": 1,
+    "lease_s": 3,
     "max_open_orders": 100_000,
     "seed_demo": False,
+    "candle_days": 0,
 }
 
 

@@ -91,18 +91,16 @@ async def test_expire_when_one_order_fails_then_it_is_left_and_those_behind_it_e
 @pytest.mark.parametrize(
     ("due", "index"),
     [
-        ("orders WHERE closed_at IS NULL AND expire_at <= :now", "orders_due"),
-        ("portfolios WHERE resume_after <= :now", "portfolios_due"),
+        ("SELECT id FROM orders WHERE closed_at IS NULL AND expire_at <= :now", "orders_due"),
+        ("SELECT id FROM portfolios WHERE resume_after <= :now", "portfolios_due"),
     ],
 )
 async def test_due_when_looked_for_every_second_then_an_index_leads_to_it(
     services: Services, due: str, index: str
 ) -> None:
     async with services.database.read() as connection:
-        plan = (
-            await connection.execute(text(f"EXPLAIN QUERY PLAN SELECT id FROM {due}"), {"now": str(MIDNIGHT)})
-        ).all()
-    assert [index in step.detail for step in plan] == [True]
+        [step] = await connection.execute(text(f"EXPLAIN QUERY PLAN {due}"), {"now": str(MIDNIGHT)})
+    assert index in step.detail
 
 
 @pytest.mark.parametrize("late", [0, 1])

@@ -67,7 +67,6 @@ async def test_orders_when_asked_then_the_newest_comes_first_and_each_is_as_it_s
     [
         (OrderChoice(symbol="AAPL"), [3, 2, 0]),
         (OrderChoice(symbol="NONE"), []),
-        (OrderChoice(symbol="\ud800"), []),
         (OrderChoice(side=OrderSide.SELL), [4, 2]),
         (OrderChoice(statuses=(OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)), [4, 3, 2]),
         (OrderChoice(statuses=()), []),
