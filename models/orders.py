@@ -111,8 +111,8 @@ class OrderRow(SQLModel, table=True):
             "orders_working",
             "portfolio_id",
             "symbol",
-            postgresql_where=text("status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')"),
-            sqlite_where=text("status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')"),
+            postgresql_where=text("closed_at IS NULL"),
+            sqlite_where=text("closed_at IS NULL"),
         ),
         Index(
             "orders_due",

@@ -12,7 +12,7 @@ from models.lifecycle import commission, reserve
 from models.marketdata import Quote
 from models.money import ZERO, divide, exact, text
 from models.orders import Order
-from models.portfolios import Portfolio, TradingStatus
+from models.portfolios import Portfolio, TradingStatus, stricter
 from models.positions import Position
 from models.risk import RiskCheck, RiskLimit
 from models.valuation import SHORT_RESERVE, buying_power
@@ -55,8 +55,7 @@ class Book:
     @property
     def state(self) -> TradingState:
         """The stricter of the portfolio's state and the market's."""
-        order = list(TradingState)
-        return max(self.portfolio.trading_state, self.market.state, key=order.index)
+        return stricter(self.portfolio.trading_state, self.market.state)
 
     def held(self, symbol: str) -> Decimal:
         """The signed open quantity."""

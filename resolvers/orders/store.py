@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, insert, select, update
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.rows import columns, read_all, read_one, table, values
 from models.money import exact
-from models.orders import WORKING, Fill, FillRow, Order, OrderRow
+from models.orders import Fill, FillRow, Order, OrderRow
 from models.portfolios import Portfolio
 from models.pretrade import Book
 from models.risk import RiskLimit, RiskLimitRow
@@ -18,7 +18,8 @@ from resolvers.portfolios import store as portfolios
 from resolvers.positions.store import open_positions
 
 ORDERS, FILLS, LIMITS = table(OrderRow), table(FillRow), table(RiskLimitRow)
-IS_WORKING: ColumnElement[bool] = ORDERS.c.status.in_(WORKING)
+# Said like the condition of the index: bound words for the states would not let it be used.
+IS_WORKING: ColumnElement[bool] = ORDERS.c.closed_at.is_(None)
 
 
 def portfolio_of(order_id: UUID) -> ColumnElement[UUID]:

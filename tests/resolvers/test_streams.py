@@ -1,4 +1,4 @@
-"""Streams of events: nothing lost, nothing twice, from any cursor; they end when the session does."""
+"""Streams of events: nothing lost, nothing twice, from any cursor."""
 
 import asyncio
 import gc
@@ -18,64 +18,19 @@ from models.errors import BadRequest, Unauthenticated
 from models.events import EventFilter
 from models.money import ZERO
 from resolvers.accounts.commands import grant_role, logout
-from resolvers.context import Context
 from resolvers.events.queries import cursor_of
 from resolvers.events.streams import OrderEvent, all_events, order_events, position_events
 from resolvers.orders.commands import cancel_order
 from resolvers.portfolios.commands import create_portfolio, deposit_cash
 from resolvers.portfolios.loaders import portfolios_by_id
-from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
 from tests.support.market import Market, Trader
 from tests.support.people import anonymous, context_of, signed_up
 from tests.support.processes import another_process, context_in
+from tests.support.streams import beginning, stirred, take, waiting
 
 D = Decimal
 T = TypeVar("T")
-
-
-async def take(stream: AsyncGenerator[T, None], count: int) -> list[T]:
-    """The next so many, and an end of it."""
-    found: list[T] = []
-    async with aclosing(stream) as items:
-        while len(found) < count:
-            found.append(await anext(items))
-    return found
-
-
-async def waiting(services: Services, task: asyncio.Future[Any]) -> None:
-    """Until the stream behind the task waits for news."""
-    # The stream's own wait, and that for the session's end. No event of asyncio's tells of somebody who waits.
-    while not task.done() and len(services.relay._grown._waiters) < 2:  # noqa: ASYNC110 - reason: as above
-        await asyncio.sleep(0)
-
-
-def beginning(ctx: Context) -> str:
-    return cursor_of(ctx, 0)
-
-
-async def order_seqs(trader: Trader) -> list[int]:
-    """The numbers of the events of a trader's orders."""
-    log = await whole_log(trader.ctx.services.database)
-    orders = [event for event in log if event.aggregate_type is AggregateType.ORDER]
-    return [event.seq for event in orders if event.owner_id == trader.ctx.owner_id]
-
-
-async def stirred(services: Services) -> Trader:
-    """Two traders whose events stand mixed in the log; one of them is answered."""
-    market = await Market.open(services)
-    ada = await Trader.with_cash(services)
-    bob = await Trader.with_cash(services, email="bob@example.com")
-    await market.quote("AAPL", "199.90", "200.00")
-    await ada.trade("BUY", "10", "200")
-    await bob.trade("BUY", "7", "200")
-    order = (await ada.place("BUY", "5", limit="200")).value
-    await ada.fill(order, "2", "199.5")
-    await bob.trade("SELL", "9", "199")
-    await cancel_order(ada.ctx, order.id, "enough")
-    await ada.trade("SELL", "15", "201")
-    await services.relay.reached(len(await whole_log(services.database)))
-    return ada
 
 
 async def test_order_events_when_read_from_the_beginning_then_each_shows_the_order_as_it_was_after_it(
@@ -279,58 +234,6 @@ async def test_stream_when_it_reconnects_fifty_times_while_orders_flow_then_noth
     assert [event.previous_cursor for event in seen] == [None, *(event.cursor for event in seen[:-1])]
 
 
-async def test_stream_when_the_session_ends_then_it_ends_with_unauthenticated(services: Services) -> None:
-    signed_in = await signed_up(services)
-    ctx = await context_of(services, signed_in)
-    following = asyncio.ensure_future(anext(order_events(ctx, None, None)))
-    await waiting(services, following)
-    await logout(anonymous(services), signed_in.refresh_token)
-    with pytest.raises(Unauthenticated) as over:
-        await following
-    assert over.value.reason == "REVOKED"
-
-
-async def test_stream_when_the_session_had_ended_before_then_not_one_event_comes(services: Services) -> None:
-    signed_in = await signed_up(services)
-    ctx = await context_of(services, signed_in)
-    await create_portfolio(ctx, "Main", None, D(1))
-    await logout(anonymous(services), signed_in.refresh_token)
-    with pytest.raises(Unauthenticated) as over:
-        await anext(all_events(ctx, EventFilter(), beginning(ctx)))
-    assert over.value.reason == "REVOKED"
-
-
-async def test_stream_when_another_session_of_the_same_user_ends_then_it_goes_on(services: Services) -> None:
-    ada = await stirred(services)
-    other = await signed_up(services, "eve@example.com")
-    following = asyncio.ensure_future(take(order_events(ada.ctx, None, None), 1))
-    await waiting(services, following)
-    await logout(anonymous(services), other.refresh_token)
-    placed = (await ada.place("BUY", "1", limit="150")).value
-    [event] = await following
-    assert event.order.id == placed.id
-
-
-async def test_stream_when_the_token_expires_then_it_ends_with_unauthenticated(
-    services: Services, clock: ManualClock
-) -> None:
-    ctx = await context_of(services, await signed_up(services))
-    clock.advance(seconds=services.settings.access_token_s, milliseconds=-50)
-    with pytest.raises(Unauthenticated) as over:
-        await anext(order_events(ctx, None, None))
-    assert over.value.reason == "EXPIRED"
-
-
-async def test_stream_when_the_token_has_expired_before_then_not_one_event_comes(
-    services: Services, clock: ManualClock
-) -> None:
-    ctx = await context_of(services, await signed_up(services))
-    clock.advance(seconds=services.settings.access_token_s)
-    with pytest.raises(Unauthenticated) as over:
-        await anext(all_events(ctx, EventFilter(), beginning(ctx)))
-    assert over.value.reason == "EXPIRED"
-
-
 async def test_stream_when_the_relay_stops_then_it_ends(services: Services) -> None:
     ctx = await context_of(services, await signed_up(services))
     following = asyncio.ensure_future(anext(order_events(ctx, None, None), None))
@@ -391,23 +294,3 @@ async def test_stream_when_it_is_closed_after_its_session_ended_then_nothing_is_
     await stream.aclose()
     gc.collect()
     assert complaints == []
-
-
-async def test_stream_when_the_viewers_role_changes_then_it_ends_and_a_role_that_was_known_does_not_end_it(
-    services: Services,
-) -> None:
-    signed_in = await signed_up(services)
-    await grant_role(services, "ada@example.com", Role.ADMIN)
-    admin, other = await context_of(services, signed_in), await Trader.with_cash(services, email="eve@example.com")
-    stream = all_events(admin, EventFilter(types=frozenset({EventType.CASH_MOVED})), None)
-    coming = asyncio.ensure_future(anext(stream))
-    await deposit_cash(other.ctx, other.portfolio_id, D(1))
-    assert (await asyncio.wait_for(coming, 10)).type is EventType.CASH_MOVED
-    await grant_role(services, "ada@example.com", Role.TRADER)
-
-    async def to_its_end() -> None:
-        async for _ in stream:
-            pass
-
-    with pytest.raises(Unauthenticated, match="role has changed"):
-        await asyncio.wait_for(to_its_end(), 10)
