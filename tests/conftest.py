@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from infrastructure.database import Database
@@ -22,6 +23,10 @@ from tests.support.house import emptied, migrated, settings_for
 from tests.support.servers import PostgresDatabases, postgres_server
 
 BACKENDS = ("sqlite", "postgresql")
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("tradegraph", deadline=None)
+hypothesis.settings.load_profile("tradegraph")
 
 
 @pytest.fixture(scope="session")
