@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -85,7 +85,7 @@ class Database:
                         transaction.position = await log.append(connection, transaction.events)
                 await _commit(connection)
             finally:
-                await asyncio.shield(connection.close())
+                await _to_its_end(connection.close())
         if transaction.position:
             for listener in self.listeners:
                 listener(transaction.position)
@@ -101,6 +101,16 @@ class Database:
         """Close every connection."""
         await self.reader.dispose()
         await self.writer.dispose()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for the work also when cancelled meanwhile: the connection is given back before anything else goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 async def _commit(connection: AsyncConnection) -> None:

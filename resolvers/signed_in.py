@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Never, TypeVar
 
 from infrastructure import log
+from models.cursors import SEQ_MAX
 from models.enums import AggregateType, EventType
 from models.errors import Unauthenticated
 from models.events import EventFilter, RecordedEvent
@@ -59,7 +60,8 @@ async def _session_began(ctx: Context) -> int:
     if viewer.expires_at is not None and viewer.expires_at <= ctx.now:
         raise _expired()
     async with ctx.services.database.read() as connection:
-        if await log.last_matching(connection, ctx.services.relay.position, _gone(viewer)) is not None:
+        # All that is committed, also what this process has not seen yet: not one event may come before it is known.
+        if await log.last_matching(connection, SEQ_MAX, _gone(viewer)) is not None:
             raise _revoked()
     return ctx.position
 

@@ -148,7 +148,9 @@ async def trade(server: Server, subscribers: list[Subscriber], loads: list[Load]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("restart", [False, True], ids=["staying", "restarted"])
+@pytest.mark.parametrize(
+    "restart", [pytest.param(False, id="staying", marks=pytest.mark.soak), pytest.param(True, id="restarted")]
+)
 async def test_subscriber_when_it_reconnects_at_random_then_no_event_is_lost_or_twice(
     server: Server, *, restart: bool
 ) -> None:

@@ -10,7 +10,7 @@ from tests.e2e.trading import Load, open_account
 from tests.support.server import Server
 from tests.support.wire import socket_to
 
-GRACE_S_MAX = 5.0
+GRACE_S_MAX = 10.0
 SERVICE_RESTART = 1012
 """With this the server closes a websocket: come again."""
 

@@ -18,7 +18,7 @@ from tests.support.house import SECRET
 from tests.support.servers import _free_port
 from tests.support.wire import Client
 
-WAIT_S_MAX = 30.0
+WAIT_S_MAX = 60.0
 OUTPUT_LINES_SHOWN = 80
 ACCESS = "[uvicorn.access]"
 POLL_S = 0.02
