@@ -64,6 +64,7 @@ class Database:
         self._queue: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         )
+        self._closed = False
         self.listeners: list[Callable[[int], None]] = []
         """Called with the log's position after each commit that appended to it."""
 
@@ -73,19 +74,14 @@ class Database:
 
         Raises `OutcomeUnknown` or `DatabaseUnavailable` when the connection fails.
         """
-        async with self._queue:
+        async with self._queue, self._lent(self.writer) as connection:
+            transaction = Transaction(connection)
             with _translated():
-                connection = await self.writer.connect()
-            try:
-                transaction = Transaction(connection)
-                with _translated():
-                    await connection.begin()
-                    yield transaction
-                    if transaction.events:
-                        transaction.position = await log.append(connection, transaction.events)
-                await _commit(connection)
-            finally:
-                await _to_its_end(connection.close())
+                await connection.begin()
+                yield transaction
+                if transaction.events:
+                    transaction.position = await log.append(connection, transaction.events)
+            await _commit(connection)
         if transaction.position:
             for listener in self.listeners:
                 listener(transaction.position)
@@ -93,24 +89,45 @@ class Database:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading; each statement sees what is committed when it starts."""
-        with _translated():
-            async with self.reader.connect() as connection:
+        async with self._lent(self.reader) as connection:
+            with _translated():
                 yield connection
 
+    @contextlib.asynccontextmanager
+    async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """A connection that is given back whatever happens, before anything else goes on."""
+        connection = engine.connect()
+        try:
+            with _translated():
+                await _to_its_end(connection.start())
+            yield connection
+        finally:
+            if connection.sync_connection is not None:
+                await _to_its_end(self._give_back(connection))
+
+    async def _give_back(self, connection: AsyncConnection) -> None:
+        if self._closed:  # its pool is gone, and would keep it open
+            await connection.invalidate()
+        await connection.close()
+
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; one that is still lent is closed when it comes back."""
+        self._closed = True
         await self.reader.dispose()
         await self.writer.dispose()
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for the work also when cancelled meanwhile: the connection is given back before anything else goes on."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+async def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
+    """Wait for the work also when cancelled meanwhile, however often: half-opened connections are never closed."""
+    task, cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError from task.exception()
+    task.result()
 
 
 async def _commit(connection: AsyncConnection) -> None:

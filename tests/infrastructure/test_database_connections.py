@@ -1,0 +1,63 @@
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import aiosqlite
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from infrastructure.database import Database, Transaction
+from infrastructure.settings import Settings
+
+ONE = text("SELECT 1")
+
+
+@pytest.mark.parametrize("use", [Database.read, Database.write])
+async def test_close_when_a_connection_is_lent_then_it_is_closed_as_it_comes_back(
+    settings: Settings, use: Callable[[Database], AbstractAsyncContextManager[AsyncConnection | Transaction]]
+) -> None:
+    database = Database(settings)
+    async with use(database) as lent:
+        await lent.execute(ONE)
+        await database.close()
+        driver = await _driver(lent.connection if isinstance(lent, Transaction) else lent)
+        assert _open(driver)
+
+    assert not _open(driver)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_read_when_cancelled_at_any_turn_and_again_then_every_connection_is_given_back(
+    database: Database, turns: int
+) -> None:
+    async def ask() -> int:
+        async with database.read() as connection:
+            return int((await connection.execute(ONE)).scalar_one())
+
+    asking = asyncio.create_task(ask())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for _ in range(2):
+        asking.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([asking])
+
+    assert asking.cancelled() or asking.result() == 1
+    assert isinstance(database.reader.pool, AsyncAdaptedQueuePool)
+    assert database.reader.pool.checkedout() == 0
+    assert await ask() == 1
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
+
+
+def _open(driver: Any) -> bool:
+    if isinstance(driver, aiosqlite.Connection):
+        return driver._connection is not None
+    assert isinstance(driver, asyncpg.Connection)
+    return not driver.is_closed()
