@@ -21,12 +21,20 @@ class SecretUnusable(Exception):  # noqa: N818 - reason: the name says what is w
 
 
 class Settings(BaseSettings):
-    """The settings of one process; frozen. Each is `TRADEGRAPH_` and its name in capitals, but for `DATABASE_URL`."""
+    """The settings of one process; frozen.
+
+    Each is `TRADEGRAPH_` and its name in capitals, but for `DATABASE_URL` and `REDIS_URL`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="TRADEGRAPH_", frozen=True, populate_by_name=True, extra="forbid")
 
     database_url: str = Field(default="", validation_alias="DATABASE_URL")
     """`postgresql://…` or `sqlite:///…`; empty: the embedded SQLite database under `home`."""
+    redis_url: str = Field(default="", validation_alias="REDIS_URL")
+    """`redis://…`, `rediss://…` (TLS) or `unix://…`; empty: processes share nothing but the database."""
+    redis_timeout_ms: int = Field(default=200, ge=10)
+    """For so long a call may wait for Redis; what then happens is said by who asked."""
+    redis_pool: int = Field(default=16, ge=1)
     home: Path = Path("var")
     """Where the embedded database and its secret are kept."""
     secret: SecretStr = SecretStr("")
@@ -85,6 +93,13 @@ class Settings(BaseSettings):
             return "sqlite+aiosqlite:///" + url.removeprefix("sqlite:///")
         if url and not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite:///")):
             raise ValueError("DATABASE_URL has to start with postgresql:// or sqlite:///")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _a_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("REDIS_URL has to start with redis://, rediss:// or unix://")
         return url
 
     @field_validator("log_level")
