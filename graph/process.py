@@ -9,6 +9,7 @@ from infrastructure.key_uses import KeyUses
 from infrastructure.migrations import is_migrated, migrate
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
+from infrastructure.redis import Redis
 from infrastructure.relay import Relay
 from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
@@ -50,7 +51,7 @@ class Process:
         await prepare(services)
         await self._start(services.relay)
         # Before the market opens: the demo's year is filled at its own prices. A replay may have none for it.
-        if settings.embedded and settings.seed_demo and settings.replay is None:
+        if settings.seeds_demo and settings.replay is None:
             await seed_demo(services)
         for work in self._works:
             await self._start(work)
@@ -60,9 +61,11 @@ class Process:
         await work.start()
 
     async def stop(self) -> None:
-        """Stop every work that was started, the last first, and close the database."""
+        """Stop every work that was started, the last first, and close the connections."""
         while self._started:
             await self._started.pop().stop()
+        if self.services.redis is not None:
+            await self.services.redis.close()
         await self.services.database.close()
 
     async def lacks(self) -> list[str]:
@@ -104,6 +107,7 @@ def build_services(
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
         throttle=Throttle(settings),
         key_uses=KeyUses(database),
+        redis=Redis(settings) if settings.redis_url else None,
     )
 
 

@@ -8,6 +8,7 @@ from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
+from infrastructure.redis import Redis
 from infrastructure.relay import Relay
 from infrastructure.settings import Settings
 from infrastructure.throttle import Throttle
@@ -28,3 +29,5 @@ class Services:
     tokens: Tokens
     throttle: Throttle
     key_uses: KeyUses
+    redis: Redis | None = None
+    """None without a `REDIS_URL`: everything that uses it has a way without."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from redis import Redis
 
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -20,6 +21,7 @@ from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
 from tests.support.clock import ManualClock
 from tests.support.house import emptied, migrated, settings_for
+from tests.support.redis_server import redis_server
 from tests.support.servers import PostgresDatabases, postgres_server
 
 BACKENDS = ("sqlite", "postgresql")
@@ -34,6 +36,21 @@ def postgres() -> Iterator[PostgresDatabases]:
     """A PostgreSQL server of this session (of each worker, under xdist)."""
     with postgres_server() as databases:
         yield databases
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """A Redis of this session (of each worker, under xdist)."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """The URL of a Redis whose database is empty."""
+    with Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+    return redis_server_url
 
 
 @pytest.fixture(scope="session")
