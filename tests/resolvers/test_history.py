@@ -15,10 +15,11 @@ from sqlalchemy import delete, func, select
 from infrastructure import log
 from infrastructure.candle_store import store_candles
 from infrastructure.services import Services
+from models.books import Book, folded
 from models.candles import Candle
 from models.enums import CandleInterval
 from models.errors import BadRequest, Refused
-from models.events import EventFilter
+from models.events import EventFilter, RecordedEvent
 from resolvers.events import snapshots
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import place_of
@@ -102,7 +103,7 @@ async def test_history_when_a_book_is_drawn_then_every_moment_of_it_is_as_the_ta
     async with services.database.read() as connection:
         before = (await log.head(connection)).seq
     trader = await Trader.with_cash(services, "5000", f"ada{before}@example.com")
-    recorded = []
+    recorded: list[tuple[datetime, Any]] = []
     for deed in done:
         for symbol in ("AAPL", "MSFT"):
             await market.quote(symbol, "99.99", "100.01", last="100")
@@ -221,17 +222,21 @@ async def test_history_when_there_are_snapshots_then_no_more_than_what_lies_behi
         clock.advance(seconds=1)
         await deposit_cash(trader.ctx, trader.portfolio_id, D(1))
         moments.append(clock.now())
-    folded = []
-    real = snapshots.folded
-    monkeypatch.setattr(snapshots, "folded", lambda book, events: folded.append(len(events)) or real(book, events))
+    sizes: list[int] = []
+
+    def counted(book: Book | None, events: list[RecordedEvent]) -> Book | None:
+        sizes.append(len(events))
+        return folded(book, events)
+
+    monkeypatch.setattr(snapshots, "folded", counted)
 
     assert (await then(trader, moments[40])).cash == D(42)
-    assert sum(folded) == 43
+    assert sum(sizes) == 43
     assert await take_snapshots(with_snapshots(services, 10), trader.portfolio_id) == 6
     for number in (0, 7, 8, 40, 59):
-        folded.clear()
+        sizes.clear()
         assert (await then(trader, moments[number])).cash == D(number + 2)
-        assert sum(folded) < 10
+        assert sum(sizes) < 10
     assert await take_snapshots(with_snapshots(services, 10), trader.portfolio_id) == 0
 
 
