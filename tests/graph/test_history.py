@@ -20,6 +20,7 @@ HISTORY = """query ($id: ID!, $at: DateTime!) { portfolio(id: $id) { cash histor
   positions { instrument { symbol name } quantity averagePrice realizedPnl }
   valuation { asOf cash marketValue totalValue stale unpriced { symbol } portfolio { name cash } }
 } } }"""
+EVENTS = "query ($after: String) { events(first: 9, after: $after) { edges { node { type } } } }"
 
 
 async def test_history_when_asked_for_then_it_shows_the_portfolio_of_then_and_its_cursor_starts_a_query(
@@ -57,11 +58,7 @@ async def test_history_when_asked_for_then_it_shows_the_portfolio_of_then_and_it
         "unpriced": [{"symbol": "AAPL"}],
         "portfolio": {"name": "Main", "cash": "100007.99"},
     }
-    rest = await client.data(
-        "query ($after: String) { events(first: 9, after: $after) { edges { node { type } } } }",
-        {"after": then["cursor"]},
-        signed_in.access_token,
-    )
+    rest = await client.data(EVENTS, {"after": then["cursor"]}, signed_in.access_token)
     assert [edge["node"]["type"] for edge in rest["events"]["edges"]] == [
         "ORDER_PLACED",
         "ORDER_EXECUTED",
