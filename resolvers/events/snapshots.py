@@ -131,9 +131,12 @@ class Snapshots:
 
     async def _note(self, portfolio_id: UUID) -> None:
         known = self._counts.get(portfolio_id)
+        # What is read may be ahead of what is followed, and be counted again: rather too early than too late.
         count = await _lacking(self._services, portfolio_id) if known is None else known + 1
-        if count >= self._services.settings.snapshot_every:
-            count = 0
-            if await self._lease.hold():
-                await take_snapshots(self._services, portfolio_id)
-        self._counts[portfolio_id] = count
+        if count < self._services.settings.snapshot_every:
+            self._counts[portfolio_id] = count
+        elif await self._lease.hold():
+            await take_snapshots(self._services, portfolio_id)
+            self._counts.pop(portfolio_id, None)
+        else:
+            self._counts[portfolio_id] = 0  # another process does it

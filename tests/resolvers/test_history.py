@@ -1,5 +1,6 @@
 """A portfolio at a past moment: as the tables had it then, whatever lies between, and priced by what had closed."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -256,8 +257,9 @@ async def test_snapshots_when_two_processes_run_then_they_are_taken_as_the_log_g
         await each.start()
     for _ in range(23):
         await deposit_cash(trader.ctx, trader.portfolio_id, D(1))
-    while await count(services) < 5:
-        await services.relay.reached(services.relay.position)
+    async with asyncio.timeout(10):
+        while await count(services) < 5:
+            await asyncio.sleep(0)
     for each in running:
         await each.stop()
 
