@@ -52,7 +52,7 @@ class Process:
         await prepare(services)
         await self._start(services.relay)
         # Before the market opens: the demo's year is filled at its own prices. A replay may have none for it.
-        if settings.embedded and settings.seed_demo and settings.replay is None:
+        if settings.seeds_demo and settings.replay is None:
             await seed_demo(services)
         for work in self._works:
             await self._start(work)
