@@ -259,7 +259,7 @@ async def test_snapshots_when_two_processes_run_then_they_are_taken_as_the_log_g
         await deposit_cash(trader.ctx, trader.portfolio_id, D(1))
     async with asyncio.timeout(10):
         while await count(services) < 5:
-            await asyncio.sleep(0)
+            pass
     for each in running:
         await each.stop()
 
