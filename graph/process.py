@@ -16,6 +16,7 @@ from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
+from resolvers.events.snapshots import Snapshots
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
 from resolvers.seed import seed_demo
@@ -118,4 +119,4 @@ def build_services(
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    return Process(services, works=[services.key_uses, TradingFloor(services)])
+    return Process(services, works=[services.key_uses, Snapshots(services), TradingFloor(services)])

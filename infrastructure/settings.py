@@ -111,6 +111,8 @@ class Settings(LimitSettings):
     relay_poll_ms: int = Field(default=500, ge=10)
     relay_ring: int = Field(default=4096, ge=16)
     """How many of the latest events a process keeps in memory for its subscribers."""
+    snapshot_every: int = Field(default=500, ge=1)
+    """How many events of a portfolio lie between two snapshots of it: the most that its history reads."""
     writer_pool: int = Field(default=8, ge=1)
     reader_pool: int = Field(default=8, ge=1)
     statement_timeout_ms: int = Field(default=5000, ge=1)
