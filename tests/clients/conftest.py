@@ -25,7 +25,7 @@ def node() -> Callable[..., str]:
     """Runs a script of this folder to its end; answers what it wrote."""
 
     def run(script: str, *words: str) -> str:
-        command = ["node", HERE / script, *words]
+        command = ["node", str(HERE / script), *words]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=WAIT_S_MAX)  # noqa: S603 - own words
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

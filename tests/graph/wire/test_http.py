@@ -1,0 +1,426 @@
+import gzip
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from graph.base import global_id
+from infrastructure.services import Services
+from infrastructure.settings import Access
+from models.enums import Role
+from models.errors import Throttled
+from resolvers.accounts.commands import grant_role
+from tests.graph.wire.conftest import Having
+from tests.support.people import signed_up
+from tests.support.wire import Client
+
+JSON, GRAPHQL = "application/json", "application/graphql-response+json"
+TYPENAME = {"query": "{ __typename }"}
+CREATE = "mutation ($input: CreatePortfolioInput!) { createPortfolio(input: $input) { portfolio { name } } }"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+async def post(client: Client, content: Any, **headers: str) -> httpx.Response:
+    """A POST of bytes as they are, or of a value as JSON."""
+    body = content if isinstance(content, bytes) else orjson.dumps(content)
+    given = {"content-type": JSON} | {name.replace("_", "-"): value for name, value in headers.items()}
+    request = client.http.build_request("POST", "/graphql", content=body, headers=given)
+    for name, value in given.items():
+        if not value:
+            del request.headers[name]
+    return await client.http.send(request)
+
+
+def the_error(answer: httpx.Response) -> Any:
+    """The only error of an answer without data."""
+    assert set(answer.json()) == {"errors"}
+    [error] = answer.json()["errors"]
+    assert error["message"]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        (JSON, JSON),
+        (GRAPHQL, GRAPHQL),
+        (f"{GRAPHQL}, {JSON}", GRAPHQL),
+        (f"{JSON}, {GRAPHQL}", GRAPHQL),
+        (f"{GRAPHQL};q=0.5, {JSON}", JSON),
+        (f"{GRAPHQL};q=0.9,{JSON};q=0.8", GRAPHQL),
+        (f"{JSON}, text/plain, */*", JSON),
+        (f"{GRAPHQL}, */*;q=0.1", GRAPHQL),
+        (f"{JSON};q=0, */*", GRAPHQL),
+        (f"{GRAPHQL.upper()} ; charset=UTF-8", GRAPHQL),
+        (f"text/html, {GRAPHQL};q=0.001", GRAPHQL),
+    ],
+)
+async def test_accept_when_given_then_the_media_type_that_is_liked_best_comes_back(
+    client: Client, accept: str, media_type: str
+) -> None:
+    answer = await post(client, TYPENAME, accept=accept)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, f"{media_type}; charset=utf-8")
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/*", f"{JSON};q=0", f"{JSON};q=x", f"{JSON};charset=latin-1"])
+async def test_accept_when_nothing_of_ours_is_acceptable_then_it_is_406(client: Client, accept: str) -> None:
+    answer = await post(client, TYPENAME, accept=accept)
+    assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (406, "NOT_ACCEPTABLE")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json"),
+        *("application/json; charset=latin-1", "application/graphql", "application/json, text/plain"),
+        "text/plain; application/json",
+    ],
+)
+async def test_body_when_its_type_is_one_that_a_simple_form_can_send_then_it_is_415_and_not_executed(
+    client: Client, services: Services, content_type: str
+) -> None:
+    token = (await signed_up(services)).access_token
+    body = {"query": CREATE, "variables": {"input": {"name": "Forged"}}}
+    answer = await post(client, body, content_type=content_type, authorization=f"Bearer {token}")
+    assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    names = await client.data("{ viewer { portfolios { edges { node { name } } } } }", token=token)
+    assert names["viewer"]["portfolios"]["edges"] == []
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "APPLICATION/JSON;charset=UTF-8", 'application/json; charset="utf-8"; x=y']
+)
+async def test_body_when_its_type_is_json_in_utf_8_then_it_is_taken(client: Client, content_type: str) -> None:
+    assert (await post(client, TYPENAME, content_type=content_type)).status_code == 200
+
+
+async def test_body_when_compressed_then_it_is_415_and_says_what_is_taken(client: Client) -> None:
+    answer = await post(client, gzip.compress(orjson.dumps(TYPENAME)), content_encoding="gzip")
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_body_when_it_is_too_large_then_it_is_413(having: Having, chunked: bool) -> None:
+    async def in_parts() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b" " * 500
+
+    async with having(body_bytes_max=1024) as client:
+        content = in_parts() if chunked else b" " * 1025
+        answer = await client.http.post("/graphql", content=content, headers={"content-type": JSON})
+        assert (await post(client, orjson.dumps(TYPENAME).ljust(1024))).status_code == 200
+    assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"\xff", "no JSON"),
+        (b'{"query": "\xed\xa0\x80"}', "no JSON"),
+        (b'{"query": "\\ud800"}', "no JSON"),
+        (b'{"query": "{ x }", "variables": {"a": NaN}}', "no JSON"),
+        (b'{"query": "{ x }", "variables": {"a": 1e999}}', "no JSON"),
+        (b'\xef\xbb\xbf{"query": "{ x }"}', "no JSON"),
+        (b'{"query": "{ x }"} {}', "no JSON"),
+        (b'{"query": "{ x }", "query": "{ y }"}', "the key 'query' twice"),
+        (b'{"query": "{ x }", "variables": {"a": 1, "\\u0061": 2}}', "the key 'a' twice"),
+        (b'{"query": ' + b"[" * 100_000, "no JSON"),
+        (b'{"query": "{ x }", "variables": {"a": ' + b"[" * 63 + b"]" * 63 + b"}}", "nested more than 64 deep"),
+        (b"[]", "arrays of them are not taken"),
+        (b"1", "has to be a JSON object"),
+        (b"null", "has to be a JSON object"),
+        (b"{}", "`query` has to be a string"),
+        (b'{"query": {}}', "`query` has to be a string"),
+        (b'{"query": "{ x }", "operationName": 1}', "`operationName` has to be"),
+        (b'{"query": "{ x }", "variables": []}', "`variables` has to be"),
+        (b'{"query": "{ x }", "extensions": "x"}', "`extensions` has to be"),
+        (b'{"query": "{ x }", "variables": {"a": "\\u0000"}}', "character NUL"),
+    ],
+)
+async def test_body_when_it_is_no_request_then_it_is_400_and_says_what_is_wrong(
+    client: Client, body: bytes, said: str
+) -> None:
+    for accept in (JSON, GRAPHQL):
+        answer = await post(client, body, accept=accept)
+        error = the_error(answer)
+        assert (answer.status_code, error["extensions"]) == (400, {"code": "BAD_USER_INPUT"})
+        assert said in error["message"]
+
+
+async def test_body_when_it_is_just_as_deep_as_it_may_be_then_it_is_taken(client: Client) -> None:
+    deep = b'{"query": "{ __typename }", "extensions": {"a": ' + b"[" * 62 + b"]" * 62 + b"}}"
+    assert (await post(client, deep)).json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ({"query": "{"}, 400),
+        ({"query": "{ nothing }"}, 400),
+        ({"query": "query ($id: ID!) { order(id: $id) { id } }"}, 400),
+        ({"query": "{ __typename }", "operationName": "Other"}, 422),
+        ({"query": "subscription { events { type } }"}, 400),
+    ],
+)
+async def test_operation_when_it_can_not_be_executed_then_only_the_new_media_type_says_so_by_its_status(
+    client: Client, request_: dict[str, Any], status: int
+) -> None:
+    old, new = [await post(client, request_, accept=accept) for accept in (JSON, GRAPHQL)]
+    assert (old.status_code, new.status_code) == (200, status)
+    assert the_error(old) == the_error(new)
+
+
+async def test_operation_when_a_field_fails_then_the_new_media_type_says_partial_success(client: Client) -> None:
+    query = {"query": "{ viewer { id } order(id: 1) { id } }"}
+    old, new = [await post(client, query, accept=accept) for accept in (JSON, GRAPHQL)]
+    assert (old.status_code, new.status_code) == (200, 294)
+    assert old.json() == new.json()
+    assert old.json()["data"] == {"viewer": None, "order": None}
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "TRACE", "QUERY"])
+async def test_method_when_it_has_no_meaning_then_it_is_405_with_those_that_have(
+    client: Client, having: Having, method: str
+) -> None:
+    answer = await client.http.request(method, "/graphql", json=TYPENAME)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
+    async with having(get_queries=True) as other:
+        assert (await other.http.request(method, "/graphql")).headers["allow"] == "GET, POST, OPTIONS"
+
+
+async def test_options_when_asked_then_they_are_said(client: Client) -> None:
+    answer = await client.http.options("/graphql")
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (204, "POST, OPTIONS", b"")
+
+
+# ---------------------------------------------------------------- GET
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "said"),
+    [
+        ({"query": "{ __typename }"}, 200, '{"data":{"__typename":"Query"}}'),
+        ({"query": "query A($s: String!) { __type(name: $s) { name } }", "variables": '{"s": "ID"}'}, 200, '"ID"'),
+        ({"query": "query A { a: __typename } query B { b: __typename }", "operationName": "B"}, 200, '"b"'),
+        ({"query": "{ __typename }", "variables": "", "operationName": "", "extensions": ""}, 200, "Query"),
+        ({"query": "{ __typename }", "variables": "{"}, 400, "no JSON"),
+        ({"query": "{ __typename }", "variables": "[]"}, 400, "`variables` has to be"),
+        ({"query": "mutation { logoutEverywhere { __typename } }"}, 405, "Only queries"),
+        ({"query": "subscription { events { type } }"}, 405, "Only queries"),
+        ({}, 400, "`query` has to be a string"),
+        ([("query", "{ a }"), ("query", "{ b }")], 400, "twice"),
+        ([(f"p{number}", "x") for number in range(17)], 400, "few parameters"),
+    ],
+)
+async def test_get_when_the_settings_let_it_then_queries_are_answered_and_nothing_else(
+    having: Having, params: Any, status: int, said: str
+) -> None:
+    async with having(get_queries=True) as client:
+        answer = await client.http.get("/graphql", params=params)
+    assert (answer.status_code, said in answer.text) == (status, True)
+    assert answer.headers.get("allow") == ("POST, OPTIONS" if status == 405 else None)
+
+
+async def test_get_when_its_bytes_are_no_utf_8_then_it_is_400(having: Having) -> None:
+    async with having(get_queries=True) as client:
+        assert (await client.http.get("/graphql?query=%ff")).status_code == 400
+
+
+@pytest.mark.parametrize("mode", ["navigate", "no-cors"])
+async def test_get_when_another_page_sends_it_then_it_is_not_executed(having: Having, mode: str) -> None:
+    async with having(get_queries=True) as client:
+        headers = {"sec-fetch-mode": mode, "accept": BROWSER}
+        answer = await client.http.get("/graphql", params=TYPENAME, headers=headers)
+    assert answer.status_code == 405
+    assert "Query" not in answer.text
+
+
+# ---------------------------------------------------------------- batches
+
+
+async def test_batch_when_the_settings_let_it_then_each_is_answered_in_its_turn(
+    having: Having, services: Services
+) -> None:
+    token = (await signed_up(services)).access_token
+    names = {"query": "{ viewer { portfolios { edges { node { name } } } } }"}
+    create = {"query": CREATE, "variables": {"input": {"name": "New"}}}
+    async with having(batch_max=3) as client:
+        answer = await post(client, [names, create, names], authorization=f"Bearer {token}")
+        too_many = await post(client, [names] * 4)
+        none = await post(client, [])
+        wrong = await post(client, [TYPENAME, 1])
+    assert answer.status_code == 200
+    before, done, after = answer.json()
+    assert before["data"]["viewer"]["portfolios"]["edges"] == []
+    assert done == {"data": {"createPortfolio": {"portfolio": {"name": "New"}}}}
+    assert after["data"]["viewer"]["portfolios"]["edges"] == [{"node": {"name": "New"}}]
+    assert [each.status_code for each in (too_many, none, wrong)] == [400, 400, 400]
+    assert the_error(too_many)["message"] == "There are 4 operations in the array: it has to have 1 to 3."
+
+
+# ---------------------------------------------------------------- what goes out
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "compressed"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("*", True), ("gzip;q=0, *", False), ("br", False), ("", False)],
+)
+async def test_answer_when_it_is_large_then_it_is_compressed_for_who_takes_it_so(
+    client: Client, accept_encoding: str, compressed: bool
+) -> None:
+    large = {"query": "{ __schema { types { name description } } }"}
+    answer = await post(client, large, accept_encoding=accept_encoding)
+    assert (answer.headers.get("content-encoding") == "gzip") is compressed
+    assert len(answer.json()["data"]["__schema"]["types"]) > 50
+    assert "content-encoding" not in (await post(client, TYPENAME, accept_encoding=accept_encoding)).headers
+
+
+async def test_cors_when_an_origin_is_allowed_then_its_pages_may_ask_and_no_others(having: Having) -> None:
+    asking = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,authorization"}
+    async with having(cors_origins=("https://app.example",)) as client:
+        for origin, allowed in (("https://app.example", "https://app.example"), ("https://evil.example", None)):
+            before = await client.http.options("/graphql", headers=asking | {"origin": origin})
+            answer = await post(client, TYPENAME, origin=origin)
+            assert before.headers.get("access-control-allow-origin") == allowed
+            assert answer.headers.get("access-control-allow-origin") == allowed
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_cors_when_nothing_is_set_then_no_other_page_may_ask(client: Client) -> None:
+    answer = await post(client, TYPENAME, origin="https://app.example")
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("accept", [JSON, GRAPHQL])
+async def test_refusal_when_it_is_for_now_then_the_answer_says_when_to_come_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    async def throttled(*_args: Any) -> None:
+        raise Throttled("Too many.", 1.2)
+
+    monkeypatch.setattr("graph.wire.pipeline.Pipeline._executed", throttled)
+    answer = await post(client, TYPENAME, accept=accept)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429 if accept == GRAPHQL else 200, "2")
+
+
+# ---------------------------------------------------------------- production
+
+
+async def roles(services: Services) -> dict[str | None, str | None]:
+    """Access tokens of nobody, of somebody and of an ADMIN."""
+    somebody = (await signed_up(services)).access_token
+    admin = (await signed_up(services, "root@example.com")).access_token
+    await grant_role(services, "root@example.com", Role.ADMIN)
+    return {"nobody": None, "somebody": somebody, "admin": admin}
+
+
+@pytest.mark.parametrize(
+    ("given", "let_in"),
+    [
+        ({}, {"nobody", "somebody", "admin"}),
+        ({"env": "production"}, {"admin"}),
+        ({"env": "production", "introspection": Access.EVERYONE}, {"nobody", "somebody", "admin"}),
+        ({"introspection": Access.NOBODY}, set()),
+    ],
+)
+async def test_introspection_when_asked_for_then_only_those_get_it_who_may(
+    having: Having, services: Services, given: dict[str, Any], let_in: set[str]
+) -> None:
+    found = set()
+    async with having(**given) as client:
+        for name, token in (await roles(services)).items():
+            answer = await client.post("{ a: __schema { queryType { name } } }", token=token, accept=GRAPHQL)
+            assert (
+                await client.data('{ __typename text: instrument(symbol: "__schema") { symbol } }', token=token)
+            ) == {
+                "__typename": "Query",
+                "text": None,
+            }
+            if answer.status_code == 200:
+                found.add(name)
+            else:
+                assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (403, "FORBIDDEN")
+    assert found == let_in
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "refused"), [("/graphql", "text/html", {405}), ("/metrics", "text/plain", {401, 403})]
+)
+async def test_production_when_a_page_is_for_an_admin_then_nobody_else_gets_it(
+    having: Having, services: Services, path: str, kind: str, refused: set[int]
+) -> None:
+    async with having(env="production") as client:
+        for name, token in (await roles(services)).items():
+            headers = {"accept": BROWSER} | ({"authorization": f"Bearer {token}"} if token else {})
+            answer = await client.http.get(path, headers=headers)
+            if name == "admin":
+                assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
+            else:
+                assert answer.status_code in refused
+
+
+async def test_production_when_a_name_is_misspelt_then_nothing_is_suggested(having: Having, client: Client) -> None:
+    misspelt, wrong = "{ portfolo { id } }", "query ($s: OrderSide) { __typename }"
+    assert "portfolio" in (await client.post(misspelt)).text
+    async with having(env="production") as strict:
+        for query, variables in ((misspelt, None), (wrong, {"s": "BUYY"})):
+            assert "Did you mean" not in (await strict.post(query, variables)).text
+
+
+async def test_production_when_it_answers_then_browsers_are_told_to_be_strict(having: Having, client: Client) -> None:
+    async with having(env="production") as strict:
+        for path in ("/graphql", "/healthz", "/nothing"):
+            headers = (await strict.http.get(path)).headers
+            assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+            assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
+    assert "strict-transport-security" not in (await client.http.get("/healthz")).headers
+
+
+# ---------------------------------------------------------------- metrics
+
+
+async def test_metrics_when_operations_have_ended_then_they_are_counted_by_kind_and_outcome(
+    client: Client, services: Services
+) -> None:
+    for query in (
+        "{ __typename }",
+        "{ nothing }",
+        "{ order(id: 1) { id } }",
+        "mutation { logoutEverywhere { __typename } }",
+    ):
+        await client.post(query)
+    lines = (await client.http.get("/metrics")).text.splitlines()
+    counted = {line for line in lines if line.startswith("tradegraph_operations_total")}
+    assert counted == {
+        'tradegraph_operations_total{kind="query",outcome="OK"} 1.0',
+        'tradegraph_operations_total{kind="unknown",outcome="GRAPHQL_VALIDATION_FAILED"} 1.0',
+        'tradegraph_operations_total{kind="query",outcome="PARTIAL"} 1.0',
+        'tradegraph_operations_total{kind="mutation",outcome="OK"} 1.0',
+    }
+    assert f"tradegraph_log_position {float(services.relay.position)}" in lines
+    assert {"tradegraph_log_lag 0.0", "tradegraph_feed_age_seconds -1.0", "tradegraph_sockets 0.0"} <= set(lines)
+    assert 'tradegraph_database_connections{role="writer"} 0.0' in lines
+
+
+async def test_nodes_when_some_are_missing_then_these_are_null_and_the_others_are_there(
+    client: Client, services: Services
+) -> None:
+    token = (await signed_up(services)).access_token
+    missing = global_id("Order", services.ids.new())
+    [me] = [(await client.data("{ viewer { id } }", token=token))["viewer"]["id"]]
+    nodes = await client.data("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": [missing, me]}, token=token)
+    assert nodes == {"nodes": [None, {"id": me}]}
+    assert json.loads((await client.post("{ __typename }")).content) == {"data": {"__typename": "Query"}}
