@@ -6,12 +6,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import httpx
+import orjson
 import pytest
 
 from graph.app import create_app
 from graph.process import Process
 from infrastructure.services import Services
 from tests.support.wire import Client, client_of
+
+JSON, GRAPHQL = "application/json", "application/graphql-response+json"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 Having = Callable[..., AbstractAsyncContextManager[Client]]
 
@@ -29,3 +34,22 @@ def having(services: Services) -> Having:
             yield client
 
     return opened
+
+
+async def post(client: Client, content: Any, **headers: str) -> httpx.Response:
+    """A POST of bytes as they are, or of a value as JSON."""
+    body = content if isinstance(content, bytes) else orjson.dumps(content)
+    given = {"content-type": JSON} | {name.replace("_", "-"): value for name, value in headers.items()}
+    request = client.http.build_request("POST", "/graphql", content=body, headers=given)
+    for name, value in given.items():
+        if not value:
+            del request.headers[name]
+    return await client.http.send(request)
+
+
+def the_error(answer: httpx.Response) -> Any:
+    """The only error of an answer without data."""
+    assert set(answer.json()) == {"errors"}
+    [error] = answer.json()["errors"]
+    assert error["message"]
+    return error
