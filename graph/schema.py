@@ -15,6 +15,7 @@ from graph.context import Connection
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
+from graph.limits import LimitQueries
 from graph.marketdata import MarketQueries, MarketSubscriptions
 from graph.nodes import NodeQueries
 from graph.orders import OrderQueries
@@ -39,6 +40,7 @@ class Query(
     MarketQueries,
     RiskQueries,
     EventQueries,
+    LimitQueries,
 ):
     """The questions of every domain."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.budgets.rates import Rates
 from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -30,6 +31,7 @@ class Services:
     passwords: Passwords
     tokens: Tokens
     limiter: Limiter
+    rates: Rates
     throttle: Throttle
     key_uses: KeyUses
     redis: Redis | None = None

@@ -3,7 +3,8 @@
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -40,12 +41,16 @@ class Invalid(Exception):  # noqa: N818 - reason: an answer, not an error of the
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """A valid document. `operations` has each by its name, and the only one of a document under None too."""
+    """A valid document. `operations` has each by its name, and the only one of a document under None too.
+
+    `notes` is for what others have worked out of it: kept as long as it is.
+    """
 
     text: str
     node: DocumentNode
     operations: Mapping[str | None, OperationDefinitionNode]
     introspects: bool
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class Documents:

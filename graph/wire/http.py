@@ -41,7 +41,7 @@ STATUS = {
     "OUTCOME_UNKNOWN": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Of an operation that was not executed, by the code of its first error; any other is 400."""
-ALWAYS = {"UNAUTHENTICATED", "UNAVAILABLE"}
+ALWAYS = {"UNAUTHENTICATED", "THROTTLED", "UNAVAILABLE"}
 """Said by the status also to clients of old, for whom an answer of GraphQL is 200 whatever is in it."""
 
 
