@@ -108,7 +108,8 @@ async def position(services: Services) -> int:
 
 
 async def cost(client: Client, world: World, question: str) -> list[str]:
-    """The SQL that answers it."""
+    """The SQL that answers it, when who asks is not known from the question before."""
+    world.services.known._values.clear()
     used = {name: value for name, value in world.variables.items() if f"${name}:" in question}
     with statements(world.services) as seen:
         await client.data(question, used, world.token)
