@@ -7,7 +7,8 @@ from the table when they are further behind, so that a slow one costs no memory 
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -20,6 +21,16 @@ BATCH = 500
 EVERYTHING = EventFilter()
 
 logger = structlog.get_logger(__name__)
+
+
+class Applier(Protocol):
+    """Follows the log as closely as the relay itself."""
+
+    async def begin(self, epoch: str, position: int) -> None:
+        """Start from a place in a log."""
+
+    def apply(self, events: Sequence[RecordedEvent]) -> None:
+        """The log has gone on by these events."""
 
 
 class Relay:
@@ -35,11 +46,15 @@ class Relay:
         self._stopped = False
         self.position = 0
         self.epoch = ""
+        self.appliers: list[Applier] = []
+        """What is kept right by the log: told of each event before `position` says that it has been seen."""
 
     async def start(self) -> None:
         """Begin at the log's end."""
         async with self._database.read() as connection:
             head = await log.head(connection)
+        for applier in self.appliers:
+            await applier.begin(head.epoch, head.seq)
         self.position, self.epoch = head.seq, head.epoch
         self._stopped = False
         self._database.listeners.append(self.wake)
@@ -54,7 +69,7 @@ class Relay:
             self._stopped = True
             self._grown.notify_all()
 
-    def wake(self, _position: int = 0) -> None:
+    def wake(self, *_: object) -> None:
         """Something was committed: read now, not at the next poll."""
         self._news.set()
 
@@ -74,6 +89,8 @@ class Relay:
             return False
         async with self._grown:
             self._ring.extend(events)
+            for applier in self.appliers:
+                applier.apply(events)
             self.position = events[-1].seq
             self._grown.notify_all()
         return True

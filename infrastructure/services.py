@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from infrastructure.cache import Cache
 from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -24,6 +25,7 @@ class Services:
     ids: Ids
     database: Database
     relay: Relay
+    cache: Cache
     quotes: QuoteBoard
     passwords: Passwords
     tokens: Tokens
