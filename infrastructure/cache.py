@@ -197,7 +197,11 @@ class Cache:
 
     async def _load(self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V]) -> dict[K, Entry]:
         kind, position = lookup.kind, self.position  # the position first: what is read may be younger, never older
-        values = dict(zip(keys, await load(keys), strict=True))
+        try:
+            values = dict(zip(keys, await load(keys), strict=True))
+        except DatabaseUnavailable:
+            await self._put(lookup, {}, keys)
+            raise
         self.counts[kind.name].loaded += len(keys)
         texts: dict[K, bytes] = {}
         if self._shared is not None:
@@ -207,14 +211,16 @@ class Cache:
             for key, value in values.items()
         }
         await self.memory.multi_set((lookup.local(key), each) for key, each in entries.items() if kind.keep(each.value))
-        if self._shared is not None:
-            with contextlib.suppress(RedisUnavailable):
-                await self._shared.put(
-                    {lookup.shared(key): text for key, text in texts.items()},
-                    float(kind.ttl_s),
-                    [lookup.lock(key) for key in keys],
-                )
+        await self._put(lookup, texts, keys)
         return entries
+
+    async def _put(self, lookup: "_Lookup[K, V]", texts: dict[K, bytes], keys: list[K]) -> None:
+        """Give other processes what was read, and no longer have them wait for it."""
+        if self._shared is None:
+            return
+        values, locks = {lookup.shared(key): text for key, text in texts.items()}, [*map(lookup.lock, keys)]
+        with contextlib.suppress(RedisUnavailable):
+            await self._shared.put(values, lookup.kind.ttl_s, locks)
 
     async def _from_redis(self, lookup: "_Lookup[K, V]", keys: list[K]) -> dict[K, Entry]:
         """What is there, or comes there while other processes read it."""

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import BigInteger, ColumnElement, Select, func, null, select, tuple_
 from sqlmodel import SQLModel
 
-from infrastructure.cache import Kind
+from infrastructure.cache import Kind, Tag
 from infrastructure.rows import columns
 from models.errors import BadRequest
 from models.payloads import written
@@ -110,16 +110,17 @@ class Listing(Generic[T]):
         ]
         self.owned, self.descending, self.conditions = owned, descending, conditions
         self._cached: Kind[PageKey, list[T]] | None = None
+        self._counted: Kind[CountKey, int] | None = None
         if kept is not None:
-            tag = kept.changed_by
-            self._cached = Kind(
-                f"{self.table.name} by {parent}, {'descending' if descending else 'ascending'} {keys[0]}",
-                list[kind],  # type: ignore[valid-type]  # reason: it is looked at when it runs
-                kept.ttl_s,
-                lambda _owner, key: () if tag is None else [(tag, key.parent)],
-                keep=lambda items: all(map(kept.keep, items)),
-                shared=not owned,
-            )
+            name = f"{self.table.name} by {parent}, {'descending' if descending else 'ascending'} {keys[0]}"
+            tag, ttl_s, shared = kept.changed_by, kept.ttl_s, not owned
+
+            def tags(_owner: Hashable, key: PageKey | CountKey) -> list[Tag]:
+                return [] if tag is None else [(tag, key.parent)]
+
+            of: Any = list[kind]  # type: ignore[valid-type]  # reason: it is looked at when it runs
+            self._cached = Kind(name, of, ttl_s, tags, keep=lambda items: all(map(kept.keep, items)), shared=shared)
+            self._counted = Kind(f"count of {name}", int, ttl_s, tags, shared=shared)
 
     async def page(self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None) -> Page[T]:
         """One page; those that are asked for in the same turn of the loop with the same arguments are read together.
@@ -153,6 +154,11 @@ class Listing(Generic[T]):
 
     async def counts(self, ctx: Context, asked: Sequence[CountKey]) -> list[int]:
         """A loader's batch: how long the lists are."""
+        if self._counted is None:
+            return await self._count(ctx, asked)
+        return await through_cache(ctx, self._counted, asked, partial(self._count, ctx))
+
+    async def _count(self, ctx: Context, asked: Sequence[CountKey]) -> list[int]:
         done: dict[CountKey, int] = {}
         for chosen in {key.chosen for key in asked}:
             parents = [key.parent for key in asked if key.chosen == chosen]
