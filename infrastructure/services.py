@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from infrastructure.budgets.limiter import Limiter
 from infrastructure.cache import Cache
 from infrastructure.clock import Clock
 from infrastructure.database import Database
@@ -29,6 +30,7 @@ class Services:
     quotes: QuoteBoard
     passwords: Passwords
     tokens: Tokens
+    limiter: Limiter
     throttle: Throttle
     key_uses: KeyUses
     redis: Redis | None = None

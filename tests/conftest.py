@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 from redis import Redis
 
+from infrastructure.budgets.limiter import Limiter
 from infrastructure.cache import Cache
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -125,6 +126,7 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
     relay = Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring)
     cache = Cache(settings, None, tags_of)
     cache.follow(relay, database)
+    limiter = Limiter(clock)
     services = Services(
         settings=settings,
         clock=clock,
@@ -135,7 +137,8 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
         quotes=QuoteBoard(settings.quote_stale_after_ms),
         passwords=Passwords(memory_kib=8, time_cost=1),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
-        throttle=Throttle(settings),
+        limiter=limiter,
+        throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
     )
     await services.relay.start()
