@@ -81,8 +81,8 @@ class Database:
         )
         self._closed = False
         self._looking: sqlite3.Connection | None = None
-        self.listeners: list[Callable[[int], None]] = []
-        """Called with the log's position after each commit that appended to it."""
+        self.listeners: list[Callable[[Sequence[Event], int], None]] = []
+        """Called after each commit that appended to the log: with what was, and the log's position behind it."""
 
     @property
     def used(self) -> dict[str, int]:
@@ -107,7 +107,7 @@ class Database:
                 await _commit(connection)
         if transaction.position:
             for listener in self.listeners:
-                listener(transaction.position)
+                listener(transaction.events, transaction.position)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.cache import Cache
 from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -28,6 +29,7 @@ class Services:
     ids: Ids
     database: Database
     relay: Relay
+    cache: Cache
     quotes: QuoteBoard
     passwords: Passwords
     tokens: Tokens

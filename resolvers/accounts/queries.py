@@ -5,8 +5,9 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from infrastructure.log import EVENTS
 from infrastructure.rows import columns, table
 from infrastructure.services import Services
 from infrastructure.tokens import Claims
@@ -18,6 +19,9 @@ from resolvers.accounts.loaders import users_by_id
 from resolvers.context import Context, Viewer
 
 USERS, SESSIONS = table(UserRow), table(SessionRow)
+
+_SEEN = func.coalesce(select(func.max(EVENTS.c.seq)).where(EVENTS.c.owner_id == USERS.c.id).scalar_subquery(), 0)
+"""Of the user: the place of their last event."""
 
 
 async def authorization(services: Services, header: str | None, api_key: str | None = None) -> Viewer | None:
@@ -52,7 +56,7 @@ async def authenticate(services: Services, token: str) -> Viewer:
 
 async def _by_session(services: Services, claims: Claims) -> Viewer:
     signed_in = (
-        select(*columns(UserRow, User))
+        select(*columns(UserRow, User), _SEEN)
         .join(SESSIONS, SESSIONS.c.user_id == USERS.c.id)
         .where(
             SESSIONS.c.id == claims.session_id,
@@ -64,7 +68,8 @@ async def _by_session(services: Services, claims: Claims) -> Viewer:
         row = (await connection.execute(signed_in)).one_or_none()
     if row is None:
         raise Unauthenticated("This sign-in has ended: sign in again.", "REVOKED")
-    return Viewer(User(*row), claims.session_id, claims.expires_at, EVERY_SCOPE)
+    *user, seen = row
+    return Viewer(User(*user), claims.session_id, claims.expires_at, EVERY_SCOPE, seen=seen)
 
 
 async def _by_key(services: Services, secret: str) -> Viewer:
@@ -79,7 +84,7 @@ async def _by_key(services: Services, secret: str) -> Viewer:
 
 async def _key(services: Services, secret_hash: str) -> tuple[Viewer, UUID, datetime | None]:
     stored = (
-        select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at)
+        select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, _SEEN)
         .join(KEYS, KEYS.c.user_id == USERS.c.id)
         .where(KEYS.c.secret_hash == secret_hash)
     )
@@ -87,10 +92,10 @@ async def _key(services: Services, secret_hash: str) -> tuple[Viewer, UUID, date
         row = (await connection.execute(stored)).one_or_none()
     if row is None:
         raise _no_key()
-    *user, key_id, scopes, last_used_at, revoked_at = row
+    *user, key_id, scopes, last_used_at, revoked_at, seen = row
     if revoked_at is not None:
         raise Unauthenticated("The API key has been revoked.", "REVOKED")
-    return Viewer(User(*user), None, None, granted(scopes), key_id), key_id, last_used_at
+    return Viewer(User(*user), None, None, granted(scopes), key_id, seen), key_id, last_used_at
 
 
 def _no_key() -> Unauthenticated:
