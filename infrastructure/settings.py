@@ -119,6 +119,8 @@ class Settings(LimitSettings):
     relay_poll_ms: int = Field(default=500, ge=10)
     relay_ring: int = Field(default=4096, ge=16)
     """How many of the latest events a process keeps in memory for its subscribers."""
+    archive: Path | None = None
+    """The folder of archived events; `archive` under `home` if none is given."""
     snapshot_every: int = Field(default=500, ge=1)
     """How many events of a portfolio lie between two snapshots of it: the most that its history reads."""
     writer_pool: int = Field(default=8, ge=1)
@@ -193,6 +195,11 @@ class Settings(LimitSettings):
         """Whether who asks gets it, an ADMIN or not."""
         given = access or (Access.ADMIN if self.production else Access.EVERYONE)
         return given is Access.EVERYONE or (given is Access.ADMIN and to_admin)
+
+    @property
+    def archive_folder(self) -> Path:
+        """Where archived events are kept."""
+        return self.archive or self.home / "archive"
 
     @property
     def embedded(self) -> bool:
