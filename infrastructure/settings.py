@@ -3,14 +3,17 @@
 import contextlib
 import os
 import secrets
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Self
+from typing import Annotated, Self
 
 from limits import parse
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from models.hours import MarketCalendar
 
 SECRET_BYTES_MIN = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -72,6 +75,12 @@ class Settings(BaseSettings):
     market_order_margin: Decimal = Field(default=Decimal("0.03"), ge=0, lt=1)
     """How far above the ask a market buy is reserved."""
     max_open_orders: int = Field(default=200, ge=1)
+    price_collar: Decimal = Field(default=Decimal("0.5"), ge=0)
+    """How far beyond the market an order may name its price, as a fraction of the last price."""
+    market_hours: MarketCalendar = MarketCalendar.ALWAYS
+    """When instruments can be traded: `always`, or `us-equities` (crypto currencies at all times even then)."""
+    market_holidays: Annotated[tuple[date, ...], NoDecode] = ()
+    """Days on which `us-equities` is closed, as YYYY-MM-DD with commas between them."""
 
     page_size: int = Field(default=50, ge=1)
     page_size_max: int = Field(default=100, ge=1)
@@ -108,6 +117,11 @@ class Settings(BaseSettings):
         if level.upper() not in LOG_LEVELS:
             raise ValueError(f"it has to be one of {', '.join(LOG_LEVELS)}")
         return level.upper()
+
+    @field_validator("market_holidays", mode="before")
+    @classmethod
+    def _listed(cls, days: object) -> object:
+        return [day.strip() for day in days.split(",") if day.strip()] if isinstance(days, str) else days
 
     @field_validator("login_per_account", "login_per_address", "register_per_address")
     @classmethod
