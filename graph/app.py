@@ -14,11 +14,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graph import graphiql
-from graph.errors import settle
+from graph import errors, graphiql
 from graph.process import Process, build_process, build_services
 from graph.schema import build_schema
-from graph.wire import Wire
+from graph.wire.http import Endpoint
+from graph.wire.lasting import settle
+from graph.wire.pipeline import Pipeline
+from graph.wire.sockets import Sockets
 from infrastructure.clock import Clock
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.ids import Ids
@@ -34,7 +36,8 @@ def create_app(
     settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None, passwords: Passwords | None = None
 ) -> Starlette:
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
-    wire = Wire(build_schema())
+    schema = build_schema()
+    pipeline = Pipeline(schema, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -43,13 +46,14 @@ def create_app(
             await process.start()
             yield
             await settle()
+            await errors.settle()
         finally:
             await process.stop()
 
     return Starlette(
         routes=[
-            Route(ENDPOINT, wire),
-            WebSocketRoute(ENDPOINT, wire),
+            Route(ENDPOINT, Endpoint(pipeline, settings)),
+            WebSocketRoute(ENDPOINT, Sockets(schema)),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             *graphiql.routes(),

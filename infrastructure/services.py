@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from infrastructure.budgets.limiter import Limiter
 from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -27,6 +28,7 @@ class Services:
     quotes: QuoteBoard
     passwords: Passwords
     tokens: Tokens
+    limiter: Limiter
     throttle: Throttle
     key_uses: KeyUses
     redis: Redis | None = None

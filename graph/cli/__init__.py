@@ -7,6 +7,7 @@ import typer
 
 from graph.cli.files import candles, instruments, quotes
 from graph.cli.running import with_services
+from graph.cli.seeding import seed
 from graph.cli.serving import serve
 from graph.schema import printed
 from infrastructure.migrations import migrate as migrate_database
@@ -19,6 +20,7 @@ SCHEMA = Path("schema.graphql")
 app = typer.Typer(help="Orders, portfolios and risk over GraphQL.", no_args_is_help=True, add_completion=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
 app.command()(serve)
+app.command()(seed)
 app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")
 app.add_typer(candles, name="candles")

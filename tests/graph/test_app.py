@@ -81,7 +81,6 @@ async def test_token_when_it_is_bad_expired_or_revoked_then_the_whole_request_is
     [
         *(b"", b"{", b"[]", b"1", b'"x"', b"null", b"{}", b'{"query": 1}', b'{"query": "{"', b"\xff"),
         *(b'{"query": "{ viewer { id } }", "variables": []}', b'{"query": "{ viewer { id } }", "operationName": 1}'),
-        b'{"query": "{ viewer { id } }", "operationName": "Other"}',
         b'{"query": ' + b"[" * 100_000,
     ],
 )
@@ -96,7 +95,7 @@ async def test_body_when_it_is_no_request_then_the_answer_is_a_clean_400(client:
 @ON_SQLITE
 async def test_get_when_it_carries_a_query_then_it_is_not_executed(client: Client) -> None:
     answer = await client.http.get("/graphql", params={"query": VIEWER})
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, OPTIONS")
     assert "viewer" not in answer.text
 
 
@@ -197,5 +196,5 @@ async def test_process_when_a_work_fails_to_start_then_those_before_it_are_stopp
 async def test_answer_when_encoded_then_it_is_plain_json(client: Client, app: Starlette) -> None:
     answer = await client.post("{ __typename }")
     assert app.state.process is not None
-    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert orjson.loads(answer.content) == {"data": {"__typename": "Query"}}
