@@ -71,15 +71,6 @@ class Process:
             await self.services.redis.close()
         await self.services.database.close()
 
-    async def lacks(self) -> list[str]:
-        """What is not there yet before requests can be served; nothing when it is ready."""
-        lacking = []
-        if not await is_migrated(self.services.database):
-            lacking.append("migrations")
-        if not self.services.quotes.all():
-            lacking.append("quotes")
-        return lacking
-
 
 async def prepare(services: Services) -> None:
     """Bring the embedded database to the newest schema, and add what lacks of the catalogue to any.

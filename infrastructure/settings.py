@@ -80,6 +80,8 @@ class Settings(LimitSettings):
     """Who may ask for the schema: EVERYONE, ADMIN or NOBODY; not set: everyone, in production an ADMIN."""
     graphiql: Access | None = None
     """Who gets the page GraphiQL, likewise."""
+    metrics: Access | None = None
+    """Who may see `/metrics`, likewise."""
     suggestions: bool | None = None
     """Whether an error says what may have been meant; not set: everywhere but in production."""
 
