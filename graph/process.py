@@ -4,10 +4,12 @@ from typing import Protocol
 
 from infrastructure.budgets.limiter import Limiter
 from infrastructure.budgets.rates import Rates
+from infrastructure.cache import Cache
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
+from infrastructure.known import Known
 from infrastructure.migrations import is_migrated, migrate
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
@@ -17,6 +19,7 @@ from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
+from resolvers.changes import tags_of
 from resolvers.events.snapshots import Snapshots
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
@@ -91,14 +94,18 @@ def build_services(
     """The services of a process by its settings, with a test's own clock, ids and password hashing if it gives any."""
     clock = clock or SystemClock()
     database = Database(settings)
+    relay = Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring)
     redis = Redis(settings) if settings.redis_url else None
+    cache = Cache(settings, redis, tags_of)
+    cache.follow(relay, database)
     limiter = Limiter(clock, redis, settings.limit_fallback_share)
     return Services(
         settings=settings,
         clock=clock,
         ids=ids or Ids(clock),
         database=database,
-        relay=Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring),
+        relay=relay,
+        cache=cache,
         quotes=QuoteBoard(settings.quote_stale_after_ms),
         passwords=passwords or Passwords(),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
@@ -106,6 +113,7 @@ def build_services(
         rates=Rates(settings),
         throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
+        known=Known(database),
         redis=redis,
     )
 

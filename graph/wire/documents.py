@@ -8,6 +8,7 @@ from typing import Any
 
 from graphql import (
     DocumentNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
@@ -49,6 +50,7 @@ class Document:
     text: str
     node: DocumentNode
     operations: Mapping[str | None, OperationDefinitionNode]
+    fragments: Mapping[str, FragmentDefinitionNode]
     introspects: bool
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -101,7 +103,8 @@ class Documents:
         introspects = _INTROSPECTION.search(text) is not None and bool(
             validate(self._schema, node, [NoSchemaIntrospectionCustomRule])
         )
-        return Document(text, node, _operations(node), introspects)
+        fragments = {each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)}
+        return Document(text, node, _operations(node), fragments, introspects)
 
 
 def _operations(node: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
