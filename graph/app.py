@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from graph import errors, graphiql
 from graph.process import Process, build_process, build_services
 from graph.schema import build_schema
+from graph.wire.fanout import Fanout
 from graph.wire.http import Endpoint
 from graph.wire.lasting import settle
 from graph.wire.pipeline import Pipeline
+from graph.wire.seats import Seats
 from graph.wire.sockets import Sockets
 from infrastructure.clock import Clock
 from infrastructure.database import DatabaseUnavailable
@@ -37,7 +39,8 @@ def create_app(
 ) -> Starlette:
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
     schema = build_schema()
-    pipeline = Pipeline(schema, settings)
+    pipeline, seats = Pipeline(schema, settings), Seats(settings)
+    fanout = Fanout(pipeline)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -50,10 +53,11 @@ def create_app(
         finally:
             await process.stop()
 
-    return Starlette(
+    sockets = Sockets(fanout, seats, settings)
+    app = Starlette(
         routes=[
             Route(ENDPOINT, Endpoint(pipeline, settings)),
-            WebSocketRoute(ENDPOINT, Sockets(schema)),
+            WebSocketRoute(ENDPOINT, sockets),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             *graphiql.routes(),
@@ -61,6 +65,8 @@ def create_app(
         middleware=[Middleware(RequestId)],
         lifespan=lifespan,
     )
+    app.state.seats, app.state.fanout = seats, fanout
+    return app
 
 
 async def healthz(_request: Request) -> Response:
