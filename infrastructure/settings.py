@@ -3,15 +3,18 @@
 import contextlib
 import os
 import secrets
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal, Self
 
-from limits import parse
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from infrastructure.limit_settings import LimitSettings
+from models.hours import MarketCalendar
 
 SECRET_BYTES_MIN = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -29,7 +32,7 @@ class SecretUnusable(Exception):  # noqa: N818 - reason: the name says what is w
     """The file with the embedded default's secret holds none, or too short a one."""
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """The settings of one process; frozen.
 
     Each is `TRADEGRAPH_` and its name in capitals, but for `DATABASE_URL` and `REDIS_URL`.
@@ -90,15 +93,14 @@ class Settings(BaseSettings):
     """Who may ask for the schema: EVERYONE, ADMIN or NOBODY; not set: everyone, in production an ADMIN."""
     graphiql: Access | None = None
     """Who gets the page GraphiQL, likewise."""
+    metrics: Access | None = None
+    """Who may see `/metrics`, likewise."""
     suggestions: bool | None = None
     """Whether an error says what may have been meant; not set: everywhere but in production."""
 
     access_token_s: int = Field(default=900, ge=1)
     refresh_token_s: int = Field(default=30 * 24 * 3600, ge=1)
     password_length_min: int = Field(default=10, ge=8)
-    login_per_account: str = "5/minute"
-    login_per_address: str = "20/minute"
-    register_per_address: str = "20/hour"
 
     seed_demo: bool | None = None
     """Whether `serve` seeds the demo data into an empty embedded database; not set: everywhere but in production."""
@@ -120,12 +122,28 @@ class Settings(BaseSettings):
     market_order_margin: Decimal = Field(default=Decimal("0.03"), ge=0, lt=1)
     """How far above the ask a market buy is reserved."""
     max_open_orders: int = Field(default=200, ge=1)
+    price_collar: Decimal = Field(default=Decimal("0.5"), ge=0)
+    """How far beyond the market an order may name its price, as a fraction of the last price."""
+    market_hours: MarketCalendar = MarketCalendar.ALWAYS
+    """When instruments can be traded: `always`, or `us-equities` (crypto currencies at all times even then)."""
+    market_holidays: Annotated[tuple[date, ...], NoDecode] = ()
+    """Days on which `us-equities` is closed, as YYYY-MM-DD with commas between them."""
+
+    cache: bool = True
+    """Whether what is only shown is kept between reads; what decides money or risk never is."""
+    cache_entries: int = Field(default=50_000, ge=1)
+    cache_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    """The most that a process's own memory keeps: values, and their size as JSON."""
 
     page_size: int = Field(default=50, ge=1)
     page_size_max: int = Field(default=100, ge=1)
     relay_poll_ms: int = Field(default=500, ge=10)
     relay_ring: int = Field(default=4096, ge=16)
     """How many of the latest events a process keeps in memory for its subscribers."""
+    archive: Path | None = None
+    """The folder of archived events; `archive` under `home` if none is given."""
+    snapshot_every: int = Field(default=500, ge=1)
+    """How many events of a portfolio lie between two snapshots of it: the most that its history reads."""
     writer_pool: int = Field(default=8, ge=1)
     reader_pool: int = Field(default=8, ge=1)
     statement_timeout_ms: int = Field(default=5000, ge=1)
@@ -162,14 +180,10 @@ class Settings(BaseSettings):
             raise ValueError(f"it has to be one of {', '.join(LOG_LEVELS)}")
         return level.upper()
 
-    @field_validator("login_per_account", "login_per_address", "register_per_address")
+    @field_validator("market_holidays", mode="before")
     @classmethod
-    def _a_rate(cls, rate: str) -> str:
-        try:
-            parse(rate)
-        except ValueError:
-            raise ValueError("it has to be a rate like 5/minute") from None
-        return rate
+    def _listed(cls, days: object) -> object:
+        return [day.strip() for day in days.split(",") if day.strip()] if isinstance(days, str) else days
 
     @model_validator(mode="after")
     def _pages_fit(self) -> Self:
@@ -207,6 +221,11 @@ class Settings(BaseSettings):
         """Whether who asks gets it, an ADMIN or not."""
         given = access or (Access.ADMIN if self.production else Access.EVERYONE)
         return given is Access.EVERYONE or (given is Access.ADMIN and to_admin)
+
+    @property
+    def archive_folder(self) -> Path:
+        """Where archived events are kept."""
+        return self.archive or self.home / "archive"
 
     @property
     def embedded(self) -> bool:

@@ -85,6 +85,14 @@ class Fanout:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def opened(self, request: GraphQLRequest, begin: Begin) -> tuple[Prepared, Context] | Answer:
+        """An operation, prepared for who asks now, or why nobody can ask."""
+        try:
+            ctx = await begin()
+            return self.pipeline.prepare(request, ctx), ctx
+        except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said, masked and logged
+            return Answer.refused(failed(error))
+
     def come_to_rest(self, run: "Run", position: int | None) -> None:
         """A run by itself has come to the present: it joins the others, or is the one to be joined."""
         if run.key is None:
@@ -171,7 +179,7 @@ class Run:
                         if mark is not None:
                             self._position = max(self._position, mark.seq)
                         await self._deliver(Event(await pipeline.event(self._prepared, item), mark))
-        except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said, masked and logged
+        except Exception as error:  # noqa: BLE001 - reason: as above
             final = Answer.refused(failed(error))
         self._fanout.withdraw(self)
         for member in list(self.members):
@@ -208,7 +216,7 @@ class Subscription:
     async def start(self, prepared: Prepared, ctx: Context, after: str | None = None) -> None:
         """Begin, behind a cursor that the reader came back with."""
         try:
-            admitted = prepared.refusal or await self._fanout.pipeline.admit(prepared, ctx)
+            admitted = await self._fanout.pipeline.admit(prepared, ctx)
         except Exception as error:  # noqa: BLE001 - reason: as above
             admitted = Answer.refused(failed(error))
         if isinstance(admitted, Answer):
@@ -282,16 +290,12 @@ class Subscription:
     async def _again(self) -> None:
         """Begin again, behind the last that was given, when the client has taken what it was sent."""
         await self._sink.room()
-        try:
-            ctx = await self._begin()
-            prepared = self._fanout.pipeline.prepare(self._request, ctx)
-        except Exception as error:  # noqa: BLE001 - reason: as above
-            self.end(Answer.refused(failed(error)))
-            return
-        if prepared.refusal is not None:
-            self.end(prepared.refusal)
-            return
-        self._run(prepared, ctx)
+        opened = await self._fanout.opened(self._request, self._begin)
+        refusal = opened if isinstance(opened, Answer) else opened[0].refusal
+        if isinstance(opened, Answer) or refusal is not None:
+            self.end(refusal)
+        else:
+            self._run(*opened)
 
     async def _finished(self) -> None:
         if self._over:

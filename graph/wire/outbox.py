@@ -124,26 +124,27 @@ class Outbox:
                 room.set_result(None)
 
 
-class Rest:
+class Rest(Generator[Any, Any, None]):
     """What is left of a coroutine that had to wait: to be awaited."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], waits: Any) -> None:
         self._coroutine = coroutine
-        self._waits = waits
+        self._waits: Any = waits
+        self._first = True
 
     def __await__(self) -> Generator[Any, Any, None]:
-        waits = self._waits
-        while True:
-            try:
-                given = yield waits
-            except BaseException as error:  # noqa: BLE001 - reason: what comes from outside is for the coroutine
-                step, argument = self._coroutine.throw, error
-            else:
-                step, argument = self._coroutine.send, given  # type: ignore[assignment]
-            try:
-                waits = step(argument)
-            except StopIteration:
-                return
+        return self
+
+    def send(self, given: Any) -> Any:
+        """Go on; first, say what it waits for already."""
+        if self._first:
+            self._first = False
+            return self._waits
+        return self._coroutine.send(given)
+
+    def throw(self, *error: Any) -> Any:
+        """What comes from outside is for the coroutine."""
+        return self._coroutine.throw(*error)
 
     def close(self) -> None:
         """End it where it waits, unless it has ended."""

@@ -17,12 +17,11 @@ class Seats:
     def __init__(self, settings: Settings) -> None:
         self._of_address = _Places(settings.sockets_per_address, "from this address")
         self._of_user = _Places(settings.sockets_per_user, "of this user")
-        self.sockets = 0
-        """Open websockets."""
-        self.streams = 0
-        """Open event streams over HTTP."""
-        self.operations = 0
-        """Operations under way on either."""
+
+    @property
+    def open(self) -> int:
+        """Of all addresses."""
+        return self._of_address.count
 
     def take_address(self, address: str) -> "Seat":
         """One of the address's; raises `Taken`."""
@@ -44,6 +43,10 @@ class _Places:
             raise Taken(f"There are {self._most} connections {self._of_what} already: close one first.")
         self._taken[key] += 1
         return Seat(self._taken, key)
+
+    @property
+    def count(self) -> int:
+        return self._taken.total()
 
 
 class Seat:

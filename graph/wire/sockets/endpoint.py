@@ -58,11 +58,9 @@ class Sockets:
 
     async def _serve(self, socket: Socket) -> None:
         self._open.add(socket)
-        self._seats.sockets += 1
         try:
             await socket.run()
         finally:
-            self._seats.sockets -= 1
             self._open.discard(socket)
 
     def _admitted(self, request: WebSocket) -> tuple[str | None, Closed | None]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 from graphql import OperationType
 
-from graph.wire.answers import Answer, failed
+from graph.wire.answers import Answer
 from graph.wire.fanout import Event, Fanout, Subscription
 from graph.wire.outbox import Lane, Outbox
 from graph.wire.requests import GraphQLRequest
@@ -87,12 +87,11 @@ class Operation:
     # ------------------------------------------------------------
 
     async def _run(self, begin: Callable[[], Awaitable[Context]]) -> None:
-        try:
-            ctx = await begin()
-            prepared = self._fanout.pipeline.prepare(self._request, ctx)
-        except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said, masked and logged
-            self.end(Answer.refused(failed(error)))
+        opened = await self._fanout.opened(self._request, begin)
+        if isinstance(opened, Answer):
+            self.end(opened)
             return
+        prepared, ctx = opened
         if prepared.kind is OperationType.SUBSCRIPTION and prepared.refusal is None:
             self._subscription = Subscription(self._fanout, self._request, begin, self)
             await self._subscription.start(prepared, ctx)
