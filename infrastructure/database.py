@@ -83,6 +83,12 @@ class Database:
         self.listeners: list[Callable[[int], None]] = []
         """Called with the log's position after each commit that appended to it."""
 
+    @property
+    def used(self) -> dict[str, int]:
+        """How many connections are lent just now, by what they do."""
+        engines = {"writer": self.writer, "reader": self.reader}
+        return {role: engine.pool.checkedout() for role, engine in engines.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
+
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block and rolls back if the block raises.

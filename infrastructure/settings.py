@@ -9,9 +9,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal, Self
 
-from limits import parse
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from infrastructure.limit_settings import LimitSettings
 
 SECRET_BYTES_MIN = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -29,7 +30,7 @@ class SecretUnusable(Exception):  # noqa: N818 - reason: the name says what is w
     """The file with the embedded default's secret holds none, or too short a one."""
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """The settings of one process; frozen.
 
     Each is `TRADEGRAPH_` and its name in capitals, but for `DATABASE_URL` and `REDIS_URL`.
@@ -77,15 +78,14 @@ class Settings(BaseSettings):
     """Who may ask for the schema: EVERYONE, ADMIN or NOBODY; not set: everyone, in production an ADMIN."""
     graphiql: Access | None = None
     """Who gets the page GraphiQL, likewise."""
+    metrics: Access | None = None
+    """Who may see `/metrics`, likewise."""
     suggestions: bool | None = None
     """Whether an error says what may have been meant; not set: everywhere but in production."""
 
     access_token_s: int = Field(default=900, ge=1)
     refresh_token_s: int = Field(default=30 * 24 * 3600, ge=1)
     password_length_min: int = Field(default=10, ge=8)
-    login_per_account: str = "5/minute"
-    login_per_address: str = "20/minute"
-    register_per_address: str = "20/hour"
 
     seed_demo: bool | None = None
     """Whether `serve` seeds the demo data into an empty embedded database; not set: everywhere but in production."""
@@ -113,6 +113,8 @@ class Settings(BaseSettings):
     relay_poll_ms: int = Field(default=500, ge=10)
     relay_ring: int = Field(default=4096, ge=16)
     """How many of the latest events a process keeps in memory for its subscribers."""
+    snapshot_every: int = Field(default=500, ge=1)
+    """How many events of a portfolio lie between two snapshots of it: the most that its history reads."""
     writer_pool: int = Field(default=8, ge=1)
     reader_pool: int = Field(default=8, ge=1)
     statement_timeout_ms: int = Field(default=5000, ge=1)
@@ -148,15 +150,6 @@ class Settings(BaseSettings):
         if level.upper() not in LOG_LEVELS:
             raise ValueError(f"it has to be one of {', '.join(LOG_LEVELS)}")
         return level.upper()
-
-    @field_validator("login_per_account", "login_per_address", "register_per_address")
-    @classmethod
-    def _a_rate(cls, rate: str) -> str:
-        try:
-            parse(rate)
-        except ValueError:
-            raise ValueError("it has to be a rate like 5/minute") from None
-        return rate
 
     @model_validator(mode="after")
     def _pages_fit(self) -> Self:

@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 from redis import Redis
 
+from infrastructure.budgets.limiter import Limiter
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
@@ -120,6 +121,7 @@ def ids(clock: ManualClock) -> Ids:
 @pytest.fixture
 async def services(settings: Settings, database: Database, clock: ManualClock, ids: Ids) -> AsyncIterator[Services]:
     """What a process has, with its relay running; passwords are hashed as cheaply as argon2 can."""
+    limiter = Limiter(clock)
     services = Services(
         settings=settings,
         clock=clock,
@@ -129,7 +131,8 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
         quotes=QuoteBoard(settings.quote_stale_after_ms),
         passwords=Passwords(memory_kib=8, time_cost=1),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
-        throttle=Throttle(settings),
+        limiter=limiter,
+        throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
     )
     await services.relay.start()

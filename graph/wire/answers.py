@@ -32,7 +32,16 @@ class Answer:
     @property
     def code(self) -> str | None:
         """The code of the first error; none if all went well."""
-        return self.errors[0]["extensions"]["code"] if self.errors else None
+        if not self.errors:
+            return None
+        code: str = self.errors[0]["extensions"]["code"]
+        return code
+
+    @property
+    def outcome(self) -> str:
+        """In one word: OK, PARTIAL, or why it was not executed."""
+        code = self.code
+        return "OK" if code is None else "PARTIAL" if self.executed else code
 
     @property
     def content(self) -> dict[str, Any]:

@@ -109,7 +109,8 @@ class Exchange:
 
     async def _get(self) -> None:
         asked = self._scope["query_string"]
-        if not asked and preferred(self._headers.get("accept"), (*OFFERS, HTML)) == HTML:
+        wants_page = not asked and preferred(self._headers.get("accept"), (*OFFERS, HTML)) == HTML
+        if wants_page and await self._gets_page():
             await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
             return
         if not self._settings.get_queries:
@@ -124,6 +125,13 @@ class Exchange:
         if prepared.kind not in {None, OperationType.QUERY}:
             raise method_not_allowed("Only queries come by GET: send a POST.", "POST, OPTIONS")
         await self.send(await self._pipeline.answer(prepared, ctx))
+
+    async def _gets_page(self) -> bool:
+        settings = self._settings
+        if settings.granted(settings.graphiql, to_admin=False):
+            return True
+        viewer = (await self._context()).viewer
+        return settings.granted(settings.graphiql, to_admin=viewer is not None and viewer.is_admin)
 
     async def _body(self) -> bytes:
         content_type = self._headers.get("content-type")
@@ -182,6 +190,8 @@ class Exchange:
         """The answer, with the status that it has of itself if none is given."""
         status = self._status(answer) if status is None else status
         headers = answer.headers
+        if answer.code == "THROTTLED" and (after_ms := answer.errors[0]["extensions"].get("retryAfterMs")) is not None:
+            headers |= {"retry-after": str(-(-after_ms // 1000))}
         if status == HTTPStatus.UNAUTHORIZED:
             headers |= {"www-authenticate": "Bearer"}
         await self._send_content(status, answer.encoded(), headers)
@@ -214,7 +224,6 @@ _KINDS = {
         (b"content-type", f"{kind}; charset=utf-8".encode()),
         (b"vary", b"Accept, Accept-Encoding"),
         (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
     )
     for kind in OFFERS
 }

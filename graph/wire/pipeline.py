@@ -118,8 +118,14 @@ class Pipeline:
 
     async def answer(self, prepared: Prepared, ctx: Context) -> Answer:
         """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""
-        if prepared.refusal is not None:
-            return prepared.refusal
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        answer = prepared.refusal or await self._answered(prepared, ctx)
+        kind = "unknown" if prepared.operation is None else prepared.operation.operation.value
+        ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
+        return answer
+
+    async def _answered(self, prepared: Prepared, ctx: Context) -> Answer:
         try:
             if self.guard is None:
                 return await self._executed(prepared)
@@ -203,7 +209,7 @@ class Pipeline:
             if late.written:
                 return _late(ask_again(_arguments(prepared)), OUTCOME_UNKNOWN)
             return _late("It took too long; nothing was written. Try again.", DEADLINE_EXCEEDED)
-        return _answered(result)
+        return _of(result)
 
     async def _result(self, prepared: Prepared) -> ExecutionResult:
         result = self._execute(prepared)
@@ -220,7 +226,7 @@ class Pipeline:
         async with contextlib.aclosing(cast("AsyncGenerator[Any, None]", source)) as events:
             async for event in events:
                 result = execute_subscription_event(executor.build_per_event_executor(event))
-                yield _answered(result if isinstance(result, ExecutionResult) else await result)
+                yield _of(result if isinstance(result, ExecutionResult) else await result)
 
 
 UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
@@ -238,7 +244,7 @@ def _late(message: str, code: str) -> Answer:
     return Answer.refused(GraphQLError(message, extensions={"code": code}))
 
 
-def _answered(result: ExecutionResult) -> Answer:
+def _of(result: ExecutionResult) -> Answer:
     return Answer(result.data, shown(result.errors) if result.errors else ())
 
 

@@ -53,7 +53,7 @@ def decoded(content: bytes | str, depth_max: int) -> Any:
         value = orjson.loads(content)
         text = content if isinstance(content, str) else content.decode()
         # Each level has a bracket of its own, so that few brackets need no look at the value.
-        if text.count("{") + text.count("[") > depth_max and _is_deeper(value, depth_max):
+        if text.count("{") + text.count("[") > depth_max and _is_deeper([value], depth_max + 1):
             raise Malformed(f"The JSON is nested more than {depth_max} deep.")
         _UNIQUE.decode(text)
     except orjson.JSONDecodeError as error:
@@ -75,16 +75,14 @@ _UNIQUE = json.JSONDecoder(object_pairs_hook=_unique, parse_float=str, parse_int
 
 def _is_deeper(value: Any, most: int) -> bool:
     level = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         level = [
             each
             for item in level
-            if isinstance(item, dict | list)
             for each in (item.values() if isinstance(item, dict) else item)
+            if isinstance(each, dict | list)
         ]
-        if not level:
-            return False
-    return True
+    return bool(level)
 
 
 def _has_nul(value: object) -> bool:

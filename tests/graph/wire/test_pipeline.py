@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from graphql import OperationType
+from graphql import GraphQLError, OperationType
 
 from graph.base import global_id
 from graph.schema import build_schema
@@ -133,7 +133,7 @@ async def test_guard_when_it_lets_through_then_it_is_told_the_result_and_may_add
     assert (guard.settled, answer.headers) == ([answer], {"x-cost": "1"})
 
 
-@pytest.mark.parametrize("refusal", [Throttled("Too much.", 1.5), Answer(errors=[{}], executed=False)])
+@pytest.mark.parametrize("refusal", [Throttled("Too much.", 1.5), Answer.refused(GraphQLError("No."))])
 async def test_guard_when_it_refuses_then_nothing_is_executed(
     piped: Callable[..., Pipeline], services: Services, refusal: Any
 ) -> None:
