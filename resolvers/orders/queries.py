@@ -12,7 +12,7 @@ from infrastructure.services import Services
 from models.enums import OrderDirection, OrderOrderField, OrderSide, OrderStatus
 from models.errors import refuse_if
 from models.facts import OrderAsOf
-from models.orders import Fill, FillRow, Order, OrderRow
+from models.orders import WORKING, Fill, FillRow, Order, OrderRow
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
 from resolvers.orders.appraisal import Preview, appraise, preview_of
@@ -45,6 +45,9 @@ def _conditions(chosen: OrderChoice) -> Sequence[ColumnElement[bool]]:
             found.append(column == value)
     if chosen.statuses is not None:
         found.append(ORDERS.c.status.in_(chosen.statuses))
+        if set(chosen.statuses) <= set(WORKING):
+            # It says nothing more, but what works has an index of its own, which is small.
+            found.append(IS_WORKING)
     if chosen.placed_from is not None:
         found.append(ORDERS.c.placed_at >= chosen.placed_from)
     if chosen.placed_to is not None:

@@ -20,10 +20,15 @@ BIG = frozenset(
 )
 """The tables that grow with what people do."""
 _NAMES = "|".join(BIG)
-FEW = ("TEMP B-TREE", "(aggregate_type=? AND aggregate_id=?)", "api_keys_by_user")
-"""What has so few rows for one key that they may be sorted: the story of one order, say."""
+FEW = (
+    *("TEMP B-TREE", "(aggregate_type=? AND aggregate_id=?)", "api_keys_by_user", "orders_working"),
+    "orders_by_owner_status (owner_id=? AND status=?)",
+)
+"""What has so few rows for one key that they may be sorted: the story of one order, a user's orders in a rare state."""
 PARTIAL = ("orders_due",)
 """Indexes of what is left to do, in which a bound at one end is all that there is to say."""
+CHEAP = 200
+"""What the planner puts so low it knows to be short: the rest of the log behind a cursor near its end."""
 SORTED_MAX = 300
 """Rows that may be sorted without an index: what one portfolio holds, or has at work."""
 _PLANNED = ("SELECT", "UPDATE", "DELETE", "WITH")
@@ -56,12 +61,17 @@ def asked(services: Services) -> Iterator[list[Statement]]:
             event.remove(engine, "before_cursor_execute", note)
 
 
+async def plan(connection: AsyncConnection, statement: Statement) -> str:
+    """The plan as the database says it."""
+    how = "(FORMAT JSON)" if connection.dialect.name == "postgresql" else "QUERY PLAN"
+    rows = (await connection.exec_driver_sql(f"EXPLAIN {how} {statement.sql}", statement.parameters)).all()
+    return "\n".join(str(row[-1]) if isinstance(row[-1], str) else orjson.dumps(row[-1]).decode() for row in rows)
+
+
 async def faults(connection: AsyncConnection, statement: Statement) -> list[str]:
     """What is wrong with the plan: a table or an index that is read from end to end, a sort of much."""
     if connection.dialect.name == "postgresql":
-        explained = f"EXPLAIN (FORMAT JSON) {statement.sql}"
-        plan = (await connection.exec_driver_sql(explained, statement.parameters)).scalar_one()
-        return list(_of_node((orjson.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
+        return list(_of_node(orjson.loads(await plan(connection, statement))[0]["Plan"]))
     steps = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters)).all()
     found = [fault for step in steps if (fault := _of_step(step.detail, statement.sql))]
     for sort in (step for step in steps if step.detail == "USE TEMP B-TREE FOR ORDER BY"):
@@ -86,7 +96,7 @@ def _of_scan(node: dict[str, Any], kind: str) -> str | None:
         return "scan"
     bounds = node.get("Index Cond", "")
     # With a bound at one end only, what is filtered out is read all the same, however much it is.
-    ends = "<" in bounds and ">" in bounds
+    ends = ("<" in bounds and ">" in bounds) or node["Total Cost"] < CHEAP
     if kind.startswith("Index") and "Filter" in node and not ends and not re.search(r"\w\)? = |IS NULL", bounds):
         return f"walk over {node['Index Name']} {bounds}"
     return None
