@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from graph.cli.events import events
 from graph.cli.files import candles, instruments, quotes
 from graph.cli.running import with_services
 from graph.cli.seeding import seed
@@ -25,6 +26,7 @@ app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")
 app.add_typer(candles, name="candles")
 app.add_typer(quotes, name="quotes")
+app.add_typer(events, name="events")
 
 
 @app.command()

@@ -6,12 +6,16 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.rows import columns, table
+from infrastructure.services import Services
 from models.candles import LENGTHS, Candle
 from models.enums import AssetClass, CandleInterval
 from models.errors import BadRequest
+from models.hours import MarketClock, market_clock
 from models.marketdata import Instrument, InstrumentRow, Quote, QuoteRow
+from resolvers.caching import Kept
 from resolvers.context import LOAD_MAX, Context
 from resolvers.marketdata.loaders import (
+    CATALOGUE_TTL_S,
     CandleKey,
     candles_by_key,
     instruments_by_symbol,
@@ -92,6 +96,12 @@ async def candles(ctx: Context, symbol: str, chosen: CandleChoice) -> list[Candl
     return await ctx.load(candles_by_key, key) if first else []
 
 
+def clock_of(services: Services, asset_class: AssetClass) -> MarketClock:
+    """The hours, by the settings, of the market that such instruments are traded at."""
+    settings = services.settings
+    return market_clock(settings.market_hours, asset_class, services.clock.now(), settings.market_holidays)
+
+
 async def quotes_in(connection: AsyncConnection, symbols: Iterable[str]) -> dict[str, Quote]:
     """The stored quotes of these symbols, those that there are: what prices inside a command's transaction."""
     statement = select(*columns(QuoteRow, Quote)).where(QUOTES.c.symbol.in_(list(symbols)))
@@ -119,5 +129,7 @@ def _matches(search: str) -> ColumnElement[bool]:
     return symbol.icontains(search, autoescape=True) | name.icontains(search, autoescape=True)
 
 
-CATALOGUE = Listing(InstrumentRow, Instrument, ("symbol",), owned=False, conditions=_conditions)
+CATALOGUE = Listing(
+    InstrumentRow, Instrument, ("symbol",), owned=False, conditions=_conditions, kept=Kept(ttl_s=CATALOGUE_TTL_S)
+)
 """Every instrument, by symbol."""
