@@ -80,10 +80,12 @@ class Paid:
     block: int
     """What a subscription pays for its next events."""
     _events: int = 0
+    _paying: asyncio.Task[None] | None = None
 
     async def settle(self, answer: Answer | None) -> None:
         """Give back what was not used; of what failed nothing is known to be unused."""
         if answer is None:
+            await self._end()
             return
         actual = self.requested
         if answer.data is not None and not answer.errors:
@@ -94,10 +96,19 @@ class Paid:
         _show(answer, self.spending, self.requested, actual, unused)
 
     async def delivered(self, answer: Answer) -> None:  # noqa: ARG002 - reason: events cost the same, whatever is in them
-        """Pay for the next events before the first of them; wait while the budget is empty."""
-        if self._events % EVENTS == 0:
-            await self._pay()
+        """Pay for the next events with the first of them; wait while the budget is empty.
+
+        On Redis that is under way while they go out, so that nobody waits for it before the ones after them.
+        """
         self._events += 1
+        if self._events % EVENTS != 1:
+            return
+        if self._paying is not None:
+            await self._paying
+        if self.ctx.services.limiter.is_shared:
+            self._paying = asyncio.create_task(self._pay())
+        else:
+            await self._pay()
 
     async def _pay(self) -> None:
         while True:
@@ -107,6 +118,11 @@ class Paid:
                 await asyncio.sleep(min(refusal.retry_after_s, PAUSE_S_MAX))
             else:
                 return
+
+    async def _end(self) -> None:
+        if self._paying is not None:
+            self._paying.cancel()
+            await asyncio.wait({self._paying})
 
 
 async def _refused(error: GraphQLError, requested: int, ctx: Context, wait_s: float | None = None) -> Answer:

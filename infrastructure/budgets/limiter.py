@@ -59,6 +59,11 @@ class Limiter(RateLimiter):
         self.fallbacks = 0
         """How many spendings were charged here because Redis was gone."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether spending has to ask another process."""
+        return self._shared is not None
+
     async def spend(self, charges: Sequence[Charge]) -> Spending:
         """Charge all if each passes, else none; each key once."""
         if self._shared is None:
