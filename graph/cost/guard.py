@@ -15,7 +15,7 @@ from graph.cost.prices import Prices
 from graph.cost.refusals import TooComplex
 from graph.cost.shapes import Shape
 from graph.wire.answers import Answer, failed
-from graph.wire.documents import Document
+from graph.wire.documents import PERSISTED_QUERY_NOT_FOUND, Document
 from graph.wire.pipeline import Prepared
 from infrastructure.budgets.charges import Bucket, Standing
 from infrastructure.budgets.limiter import Spending
@@ -30,6 +30,9 @@ PAUSE_S_MAX = 5.0
 RETRY_S_MAX = 24 * 3600
 """As good as never, in headers."""
 NOTE = "cost"
+FREE = {"THROTTLED", PERSISTED_QUERY_NOT_FOUND}
+"""Refusals of documents that were not looked at."""
+SHUT_MAX = 10_000
 
 
 class CostGuard:
@@ -38,6 +41,8 @@ class CostGuard:
     def __init__(self, schema: strawberry.Schema, settings: Settings) -> None:
         self._settings = settings
         self._prices = Prices(schema._schema, settings)  # noqa: SLF001 - reason: Strawberry has no other way to it
+        self._shut: dict[str, tuple[float, Answer]] = {}
+        """Addresses that have sent documents that are not valid until nothing was left, and until when."""
 
     async def admit(self, prepared: Prepared, ctx: Context) -> "Paid | Answer":
         """Take what it may cost at most, before it is executed."""
@@ -55,11 +60,41 @@ class CostGuard:
         except TooComplex as refusal:
             return await _refused(refusal.error, requested, ctx)
         except Throttled as refusal:
-            return await _refused(failed(refusal), requested, ctx, refusal.retry_after_s)
+            return await _refused(failed(refusal), requested, ctx)
         block = 0
         if operation.operation is OperationType.SUBSCRIPTION:
             block = min(1 + EVENTS * shape.pages(prepared.variables), self._settings.cost_operation_max)
         return Paid(ctx, shape, spending, requested, block)
+
+    async def refused(self, prepared: Prepared, ctx: Context) -> Answer:
+        """A document that is not valid was work too."""
+        refusal = cast("Answer", prepared.refusal)
+        if prepared.document is not None or refusal.code in FREE:
+            return refusal
+        points = self._settings.cost_refused
+        try:
+            spending = await charge(ctx, points, {})
+        except Throttled as error:
+            throttled = await _refused(failed(error), points, ctx)
+            self._shut_out(ctx.address, error.retry_after_s, throttled)
+            return throttled
+        _show(refusal, spending, points, points, 0)
+        return refusal
+
+    def shut_out(self, ctx: Context) -> Answer | None:
+        """Whether its caller has just used up everything with documents that were not valid."""
+        shut = self._shut.get(ctx.address)
+        if shut is None:
+            return None
+        if shut[0] < asyncio.get_running_loop().time():
+            del self._shut[ctx.address]
+            return None
+        return shut[1]
+
+    def _shut_out(self, address: str, seconds: float, answer: Answer) -> None:
+        if len(self._shut) >= SHUT_MAX:
+            self._shut.clear()
+        self._shut[address] = asyncio.get_running_loop().time() + seconds, answer
 
     def measured(self, document: Document) -> Measured:
         """What is known of a document, kept with it."""
@@ -125,11 +160,9 @@ class Paid:
             await asyncio.wait({self._paying})
 
 
-async def _refused(error: GraphQLError, requested: int, ctx: Context, wait_s: float | None = None) -> Answer:
+async def _refused(error: GraphQLError, requested: int, ctx: Context) -> Answer:
     answer = Answer.refused(error)
     _show(answer, await budgets(ctx), requested, None, 0)
-    if wait_s is not None:
-        answer.headers["retry-after"] = str(math.ceil(min(wait_s, RETRY_S_MAX)))
     return answer
 
 

@@ -1,5 +1,6 @@
 """GraphQL documents: parsed and validated once, then kept while they are in use."""
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -29,6 +30,10 @@ RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX = 20
 """Of what is wrong with a document so much is said, no more."""
 COMMENTS_MAX = 500
+PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+UNKNOWN_HASH = "PersistedQueryNotFound"
+"""The words by which clients know it."""
+SHA256 = "sha256"
 _INTROSPECTION = re.compile(r"__(schema|type)\b")
 
 
@@ -63,16 +68,38 @@ class Documents:
         self._settings = settings
         self._kept: OrderedDict[str, Document] = OrderedDict()
         self._chars = 0
+        self._texts: dict[str, str] = {}
 
-    def of(self, text: str) -> Document:
-        """The document that the text writes; raises `Invalid`. One that is not valid is not kept."""
+    def of(self, text: str, sha256: str | None = None) -> Document:
+        """The document that the text writes; raises `Invalid`. One that is not valid is not kept.
+
+        With a `sha256` it is that of the text, and without the text the name of one that was sent with it of late.
+        """
+        if sha256 is not None:
+            text = self._named(text, sha256)
         found = self._kept.get(text)
-        if found is not None:
+        if found is None:
+            found = self._made(text)
+            self._keep(found)
+        else:
             self._kept.move_to_end(text)
-            return found
-        document = self._made(text)
-        self._keep(document)
-        return document
+        if sha256 is not None:
+            found.notes[SHA256] = sha256
+            self._texts[sha256] = text
+        return found
+
+    def __contains__(self, text: str) -> bool:
+        return text in self._kept
+
+    def _named(self, text: str, sha256: str) -> str:
+        if not text:
+            known = self._texts.get(sha256)
+            if known is None:
+                raise Invalid(GraphQLError(UNKNOWN_HASH, extensions={"code": PERSISTED_QUERY_NOT_FOUND}))
+            return known
+        if hashlib.sha256(text.encode()).hexdigest() != sha256:
+            raise Invalid(GraphQLError("`sha256Hash` is not of this `query`.", extensions={"code": BAD_USER_INPUT}))
+        return text
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -83,6 +110,7 @@ class Documents:
         while len(self._kept) > self._settings.documents_max or self._chars > self._settings.documents_chars_max:
             _, oldest = self._kept.popitem(last=False)
             self._chars -= len(oldest.text)
+            self._texts.pop(oldest.notes.get(SHA256, ""), None)
 
     def _made(self, text: str) -> Document:
         settings = self._settings
