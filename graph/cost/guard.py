@@ -10,6 +10,7 @@ import strawberry
 from graphql import GraphQLError, OperationDefinitionNode, OperationType
 from limits import RateLimitItem
 
+from graph.cost.counting import came_to
 from graph.cost.measuring import Measured, lists_fit
 from graph.cost.prices import Prices
 from graph.cost.refusals import TooComplex
@@ -124,7 +125,7 @@ class Paid:
             return
         actual = self.requested
         if answer.data is not None and not answer.errors:
-            actual = min(self.requested, self.shape.actual(answer.data))
+            actual = min(self.requested, came_to(self.shape, answer.data))
         unused = self.requested - actual
         if unused:
             self.ctx.services.limiter.give_back(self.spending, unused)

@@ -1,6 +1,6 @@
 """What an operation comes to: its selections, merged as they are executed, each with what it can cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,7 @@ class State:
             if value is None:
                 continue
             if each is None:
-                total += _count(child, value)
+                total += count_shown(child, value)
             elif not child.lists:
                 total += each
             elif child.lists == 1:
@@ -87,11 +87,12 @@ class State:
         return total
 
 
-def _count(child: Child, value: Any) -> int:
+def count_shown(child: Child, value: Any) -> int:
+    """What a field came to that shows one object, many or none, without what it costs by itself."""
     if value is None:
         return 0
     if isinstance(value, list):
-        return sum(_count(child, item) for item in value)
+        return sum(count_shown(child, item) for item in value)
     if len(child.variants) == 1:
         ((weight, state),) = child.variants.values()
         return weight + state.count(value)
@@ -109,7 +110,7 @@ def _objects(value: Any) -> int:
     return sum(map(_objects, value)) if isinstance(value, list) else 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Shape:
     """An operation, as far as it is known without its variables (but for those in `@skip` and `@include`)."""
 
@@ -117,14 +118,13 @@ class Shape:
     tape: Tape
     counts: Mapping[str, int]
     """How often it counts in the windows of each class."""
+    answers: int = 0
+    counter: Callable[[Mapping[str, Any]], int] | None = None
+    """Made for it when it is answered again."""
 
     def requested(self, variables: Mapping[str, Any], page_max: int | None = None) -> int:
         """What it can cost at most; with no page longer than `page_max`, if given."""
         return max(1, read(self.root.total, self.tape.run(variables, page_max)))
-
-    def actual(self, data: Mapping[str, Any]) -> int:
-        """What it came to."""
-        return max(1, self.root.count(data))
 
     def pages(self, variables: Mapping[str, Any]) -> int:
         """What its pages can hold: the part of its cost that arguments set the size of."""

@@ -3,7 +3,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from limits import RateLimitItem
@@ -85,7 +85,7 @@ class Limiter(RateLimiter):
         charges = [each.charge for each in spending.standings if isinstance(each.charge.limit, Bucket)]
         if not 0 <= points <= min((charge.cost for charge in charges), default=points):
             raise ValueError("what is given back was charged before")
-        charges = [replace(charge, cost=points) for charge in charges]
+        charges = [Charge(charge.limit, charge.key, points) for charge in charges]
         if self._shared is None or not spending.shared:
             self._memory.give_back(charges)
             return
