@@ -83,7 +83,7 @@ class Documents:
             self._keep(found)
         else:
             self._kept.move_to_end(text)
-        if sha256 is not None:
+        if sha256 is not None and text in self._kept:
             found.notes[SHA256] = sha256
             self._texts[sha256] = text
         return found
