@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, log, page
+from tests.bench import api, limits, log, page
 from tests.support.house import migrated, settings_for
 from tests.support.servers import PostgresServer
 
@@ -23,8 +23,10 @@ async def main() -> None:
         settings = settings_for(postgres.create_database("log"), home)
         migrated(settings)
         figures = await log.measure(settings)
+        (home / "limits").mkdir()
+        overhead = await limits.measure(home / "limits")
         version = postgres.execute("SHOW server_version")
-    text = page.written(timings, figures, version, api.WARM_UP)
+    text = page.written(timings, figures, overhead, version, api.WARM_UP)
     page.PAGE.write_text(text, encoding="utf-8")
     sys.stdout.write(text)
 
