@@ -11,6 +11,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from graph.accounts import AccountMutations, AccountQueries
+from graph.allocations import AllocationMutations
 from graph.context import Connection
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
@@ -44,7 +45,9 @@ class Query(
 
 
 @strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
-class Mutation(AccountMutations, KeyMutations, PortfolioMutations, TradingMutations, RiskMutations):
+class Mutation(
+    AccountMutations, KeyMutations, PortfolioMutations, AllocationMutations, TradingMutations, RiskMutations
+):
     """The commands of every domain."""
 
 
