@@ -38,6 +38,7 @@ from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting,
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
 from graph.weights import HELD, LIMITS, at_most
 from models.accounts import User
+from models.allocations import ALLOCATIONS_MAX, TargetAllocation
 from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
@@ -49,6 +50,7 @@ from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, fills_of_portfolio, orders_of_portfolio
 from resolvers.paging import Page
 from resolvers.portfolios import commands, queries, streams
+from resolvers.portfolios.allocations import target_allocations
 from resolvers.portfolios.loaders import Worth
 from resolvers.positions.queries import positions_of
 from resolvers.requests import Done
@@ -211,6 +213,10 @@ def _risk_limits(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awa
     return risk_limits(info.context, parent.id)
 
 
+def _target_allocations(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[TargetAllocation]]:
+    return target_allocations(info.context, parent.id)
+
+
 def _trading_status(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[domain.TradingStatus]:
     return queries.trading_status(info.context, parent)
 
@@ -243,6 +249,12 @@ class Portfolio(Node):
     transactions: TransactionConnection = paged(_transactions, "Its ledger, newest first.")
     risk_limits: list[RiskLimit] = resolved(
         _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit")), at_most(LIMITS)
+    )
+    target_allocations: list[TargetAllocation] = resolved(
+        _target_allocations,
+        "What it is meant to hold, the largest share first; empty where nothing was set.",
+        list_of(later("allocations", "TargetAllocation")),
+        at_most(ALLOCATIONS_MAX),
     )
     trading_status: domain.TradingStatus = resolved(
         _trading_status,
