@@ -19,6 +19,7 @@ NOT_WAITING = {
     "IOC": "Immediate or cancel: nothing at its price",
     "FOK": "Fill or kill: not all of it could be filled at once",
 }
+TOO_DEAR = "The price rose above what was held back, and the buying power does not cover it"
 
 
 @dataclass
@@ -259,6 +260,14 @@ class Oracle:
         quantity = min(ticket.left, price.ask_left if buys else price.bid_left)
         if not quantity or (ticket.wish.tif == "FOK" and quantity < ticket.left):
             return
+        if buys and at > ticket.worst:
+            with ticket.aside():
+                rest = replace(ticket.wish, quantity=ticket.left)
+                lacking = self.needs(ticket.account, rest, at) > max(self.free(ticket.account), ZERO)
+            if lacking:
+                ticket.end("CANCELLED", now, TOO_DEAR)
+                return
+            ticket.worst = at
         if buys:
             price.ask_left -= quantity
         else:
