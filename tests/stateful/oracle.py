@@ -30,6 +30,7 @@ class Oracle:
     ticks: dict[str, Fraction]
     prices: dict[str, Price] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
+    untradable: set[str] = field(default_factory=set)
     everybody: str = "ACTIVE"
     everybody_resumes: datetime | None = None
 
@@ -119,6 +120,8 @@ class Oracle:
     def _refusal(
         self, account: Account, wish: Wish, now: datetime, mark: Fraction | None, *, waits: bool
     ) -> Refusal | None:
+        if wish.symbol in self.untradable:
+            return Refusal(["INSTRUMENT_NOT_TRADABLE"])
         if wish.limit is None and not (waits and wish.stop is not None) and not self.fresh(wish.symbol, now):
             return Refusal(["INSTRUMENT_NOT_TRADABLE"])
         stop = self.stop_of(wish, mark) if waits else None
