@@ -71,8 +71,7 @@ async def test_cut_when_the_month_has_turned_then_what_comes_goes_into_another_p
     assert len(await check_chain(database)) == 18
     async with database.read() as connection:
         counts = [
-            (await connection.execute(text(COUNT.format(each.name)))).scalar_one()
-            for each in await known(database)
+            (await connection.execute(text(COUNT.format(each.name)))).scalar_one() for each in await known(database)
         ]
         assert counts == [10, 6, 2]
         assert [each.seq for each in await log.read_after(connection, 8, EventFilter(), 10)] == list(range(9, 19))
