@@ -4,10 +4,11 @@ Exposure is counted at its worst: the position, and every working order of the s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from models.enums import OrderSide, OrderType, RiskLimitKind, TimeInForce, TradingState
+from models.equity import Figure
 from models.hours import ALWAYS_OPEN, MarketClock
 from models.lifecycle import reserve
 from models.marketdata import Quote
@@ -51,7 +52,8 @@ class Proposal:
 class Book:
     """A portfolio as the checks need it: open positions by symbol, working orders, limits by kind, quotes by symbol.
 
-    `clock` is that of the market that the proposed order goes to.
+    `clock` is that of the market that the proposed order goes to; `losses` is what the limits on losses measure, for
+    those that there are.
     """
 
     portfolio: Portfolio
@@ -61,6 +63,7 @@ class Book:
     limits: Mapping[RiskLimitKind, RiskLimit]
     quotes: Mapping[str, Quote]
     clock: MarketClock = ALWAYS_OPEN
+    losses: Mapping[RiskLimitKind, Figure] = field(default_factory=dict)
 
     @property
     def state(self) -> TradingState:

@@ -7,11 +7,12 @@ from decimal import Decimal
 from models.book import Book, Exposure, Funds, Proposal, Rules, exposure, funds, worst_worths
 from models.collar import beyond
 from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, TimeInForce, TradingState
+from models.equity import LOSSES
 from models.money import ZERO, divide, exact, text
 from models.risk import RiskCheck
 from models.triggers import TRIGGERED_TYPES
+from models.valuation import NO_PRICE
 
-NO_PRICE = "A position has no price."
 NO_EQUITY = "The portfolio has no equity to measure against."
 
 
@@ -31,6 +32,7 @@ def assess(book: Book, proposal: Proposal, price: Decimal, rules: Rules) -> list
         *_position_notional(book, seen),
         *_concentration(book, seen),
         *_whole_book(book, proposal, seen),
+        *_losses(book, seen),
     ]
 
 
@@ -146,6 +148,33 @@ def _gross_exposure(book: Book, seen: Exposure, gross: Decimal | None) -> list[R
         return [RiskCheck(kind, seen.reduces, limit.threshold, None, NO_PRICE)]
     message = f"Gross exposure would be {text(gross)}, at most {text(limit.threshold)} is allowed."
     return [RiskCheck(kind, gross <= limit.threshold or seen.reduces, limit.threshold, gross, message)]
+
+
+def _losses(book: Book, seen: Exposure) -> list[RiskCheck]:
+    """What was lost is lost whatever is ordered: at the limit or beyond, only what reduces passes."""
+    found = []
+    for limited in LOSSES:
+        limit = book.limits.get(limited)
+        if limit is None:
+            continue
+        figure = book.losses[limited]
+        passed, message = False, figure.why
+        if figure.value is not None:
+            passed = figure.value < limit.threshold
+            message = (
+                f"{_LOST[limited]} {text(figure.value)}: from {text(limit.threshold)} on, only reducing is allowed."
+            )
+        kind = RiskCheckKind(limited)
+        found.append(RiskCheck(kind, passed or seen.reduces, limit.threshold, figure.value, message))
+    return found
+
+
+_LOST = {
+    RiskLimitKind.MAX_DAILY_LOSS: "The loss of the day is",
+    RiskLimitKind.MAX_WEEKLY_LOSS: "The loss of the week is",
+    RiskLimitKind.MAX_MONTHLY_LOSS: "The loss of the month is",
+    RiskLimitKind.MAX_DRAWDOWN: "The fraction lost since the peak is",
+}
 
 
 def _of_equity(

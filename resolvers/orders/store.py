@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, select, update
@@ -15,6 +16,7 @@ from models.portfolios import Portfolio
 from models.risk import RiskLimit, RiskLimitRow
 from resolvers.marketdata.queries import quotes_in
 from resolvers.portfolios import store as portfolios
+from resolvers.portfolios.past import Measured, losses
 from resolvers.positions.store import open_positions
 
 ORDERS, FILLS, LIMITS = table(OrderRow), table(FillRow), table(RiskLimitRow)
@@ -67,6 +69,14 @@ async def book(tx: UnitOfWork, portfolio: Portfolio, symbols: Iterable[str]) -> 
         limits={limit.kind: limit for limit in limits},
         quotes=await quotes_in(tx.connection, sorted(involved)),
     )
+
+
+async def with_losses(tx: UnitOfWork, book: Book, now: datetime) -> Book:
+    """The book with what its limits on losses measure; nothing is read where there is none."""
+    held = {symbol: position.quantity for symbol, position in book.positions.items()}
+    asked = Measured(book.portfolio, held, book.equity(), frozenset(book.limits))
+    found = await losses(tx.connection, [asked], now)
+    return replace(book, losses=found.get(book.portfolio.id, {}))
 
 
 async def create(tx: UnitOfWork, portfolio: Portfolio, order: Order, request_hash: str) -> Portfolio:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from models.book import Book, Proposal, Rules, worst_price
 from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, Severity, TradingState
+from models.equity import LOSSES, Figure
 from models.orders import Order
 from models.portfolios import TradingStatus
 from models.pretrade import assess
@@ -46,7 +47,8 @@ def a_book(cash: str = "100000", held: str | None = None, *working: Order, **giv
 
 def limited(book: Book, kind: RiskLimitKind, threshold: str) -> Book:
     limit = RiskLimit(UUID(int=5), PORTFOLIO_ID, OWNER_ID, kind, D(threshold), Severity.WARNING)
-    return replace(book, limits={**book.limits, kind: limit})
+    nothing = {kind: Figure(D(0))} if kind in LOSSES else {}
+    return replace(book, limits={**book.limits, kind: limit}, losses={**nothing, **book.losses})
 
 
 def wish(side: OrderSide, quantity: str, limit: str | None = "100", **given: Any) -> Proposal:
