@@ -1,6 +1,7 @@
 """The application that a server runs."""
 
 import contextlib
+import itertools
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -15,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from graph import errors, graphiql, probes
 from graph.process import build_process, build_services
 from graph.schema import build_schema
+from graph.wire.fanout import Fanout
 from graph.wire.http import Endpoint
 from graph.wire.lasting import settle
 from graph.wire.pipeline import Pipeline
+from graph.wire.seats import Seats
 from graph.wire.sockets import Sockets
 from infrastructure.clock import Clock
 from infrastructure.ids import Ids
@@ -32,6 +35,8 @@ STRICT = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
+_PROCESS, _requests = secrets.token_hex(4), itertools.count()
+"""Of ids that we make: what no other process has, and the number of the request."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -40,7 +45,8 @@ def create_app(
 ) -> Starlette:
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
     schema = build_schema()
-    pipeline = Pipeline(schema, settings)
+    pipeline, seats = Pipeline(schema, settings), Seats(settings)
+    fanout = Fanout(pipeline)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -53,16 +59,19 @@ def create_app(
         finally:
             await process.stop()
 
-    return Starlette(
+    sockets = Sockets(fanout, seats, settings)
+    app = Starlette(
         routes=[
             Route(ENDPOINT, Endpoint(pipeline, settings)),
-            WebSocketRoute(ENDPOINT, Sockets(schema)),
+            WebSocketRoute(ENDPOINT, sockets),
             *probes.routes(),
             *graphiql.routes(),
         ],
         middleware=_middleware(settings),
         lifespan=lifespan,
     )
+    app.state.seats, app.state.fanout = seats, fanout
+    return app
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
@@ -102,10 +111,16 @@ class Envelope:
                 message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        before = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             await self._app(scope, receive, send_with_headers)
+        finally:
+            structlog.contextvars.reset_contextvars(**before)
 
 
 def _request_id(scope: Scope) -> str:
-    given: str = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return value.decode()
+    return f"{_PROCESS}{next(_requests):08x}"
