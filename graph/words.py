@@ -98,6 +98,7 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "MAX_WEEKLY_LOSS": "What may be lost from Monday on, in the base currency.",
         "MAX_MONTHLY_LOSS": "What may be lost in a calendar month, in the base currency.",
         "MAX_DRAWDOWN": "What fraction may be lost since the portfolio stood best (0.25 is 25%).",
+        "MAX_VALUE_AT_RISK": "What a day may cost that is as bad as one in twenty of the past year's, in money.",
         "MAX_OPEN_ORDERS": "How many orders may be working at a time.",
     },
     domain.RiskCheckKind: {
@@ -116,6 +117,7 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "MAX_WEEKLY_LOSS": "What was lost since Monday, against the limit.",
         "MAX_MONTHLY_LOSS": "What was lost this month, against the limit.",
         "MAX_DRAWDOWN": "What fraction was lost since the portfolio stood best, against the limit.",
+        "MAX_VALUE_AT_RISK": "What a day as bad as one in twenty of the past year's would cost, against the limit.",
         "MAX_OPEN_ORDERS": "How many orders would be working against their limit.",
     },
     domain.ErrorCode: {

@@ -17,6 +17,7 @@ from models.orders import Order
 from models.portfolios import Portfolio, TradingStatus, stricter
 from models.positions import Position
 from models.risk import RiskLimit
+from models.scenarios import Year
 from models.valuation import SHORT_RESERVE, buying_power, market_values
 
 
@@ -53,7 +54,7 @@ class Book:
     """A portfolio as the checks need it: open positions by symbol, working orders, limits by kind, quotes by symbol.
 
     `clock` is that of the market that the proposed order goes to; `losses` is what the limits on losses measure, for
-    those that there are.
+    those that there are, and `year` is there where value at risk is limited.
     """
 
     portfolio: Portfolio
@@ -64,6 +65,7 @@ class Book:
     quotes: Mapping[str, Quote]
     clock: MarketClock = ALWAYS_OPEN
     losses: Mapping[RiskLimitKind, Figure] = field(default_factory=dict)
+    year: Year | None = None
 
     @property
     def state(self) -> TradingState:

@@ -14,6 +14,7 @@ from resolvers.orders import store
 async def figures(tx: UnitOfWork, portfolio: Portfolio, now: datetime) -> list[tuple[RiskLimit, Decimal | None]]:
     """The limits of a locked portfolio, each with what it measures by the database; none where that can't be said."""
     book = await store.with_losses(tx, await store.book(tx, portfolio, []), now)
+    book = await store.with_year(tx, book, [], now)
     worths = market_values(book.positions.values(), book.quotes)
-    standing = Standing(worths, book.equity(), len(book.working), book.losses)
+    standing = Standing(worths, book.equity(), len(book.working), book.losses, book.year)
     return [(limit, measured(kind, standing)) for kind, limit in sorted(book.limits.items())]

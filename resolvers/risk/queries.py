@@ -12,11 +12,13 @@ from models.enums import RiskLimitKind
 from models.equity import LOSSES, Figure
 from models.money import divide, exact
 from models.risk import RiskLimit
+from models.scenarios import Year
 from models.standing import Standing, measured
 from models.valuation import market_values
 from resolvers.caching import TTL_S, cached
 from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
+from resolvers.marketdata.queries import year_in
 from resolvers.orders.store import IS_WORKING, ORDERS
 from resolvers.portfolios.loaders import latest, worth_by_portfolio
 from resolvers.portfolios.past import Measured, losses
@@ -62,6 +64,15 @@ async def losses_of(ctx: Context, keys: Sequence[tuple[UUID, RiskLimitKind]]) ->
     return [known[portfolio_id][kind] if portfolio_id in known else Figure(None) for portfolio_id, kind in keys]
 
 
+async def years(ctx: Context, ids: Sequence[UUID]) -> list[Year]:
+    """A loader's batch: the past year's closes of what the viewer's portfolios hold, read together."""
+    worths = await ctx.load_many(worth_by_portfolio, ids)
+    symbols = {each.symbol for worth in worths if worth is not None for each in worth.holdings}
+    async with ctx.services.database.read() as connection:
+        year = await year_in(connection, symbols, ctx.now)
+    return [year for _ in ids]
+
+
 async def current(ctx: Context, limit: RiskLimit) -> Decimal | None:
     """What the limit measures, at the latest prices; none where it measures single orders, or can't say."""
     if limit.kind is RiskLimitKind.MAX_ORDER_NOTIONAL:
@@ -74,7 +85,10 @@ async def current(ctx: Context, limit: RiskLimit) -> Decimal | None:
     if worth is None:
         return None
     worths = market_values(worth.holdings, latest(ctx, worth.holdings))
-    return measured(limit.kind, Standing(worths, worth.valuation.total_value, 0))
+    year = None
+    if limit.kind is RiskLimitKind.MAX_VALUE_AT_RISK:
+        year = await ctx.load(years, limit.portfolio_id)
+    return measured(limit.kind, Standing(worths, worth.valuation.total_value, 0, year=year))
 
 
 @exact

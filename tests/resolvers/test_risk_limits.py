@@ -96,6 +96,7 @@ async def test_figures_when_limits_are_set_then_they_are_measured_by_the_databas
         Kind.MAX_WEEKLY_LOSS: D(0),
         Kind.MAX_MONTHLY_LOSS: D(0),
         Kind.MAX_DRAWDOWN: D(0),
+        Kind.MAX_VALUE_AT_RISK: None,
         Kind.MAX_OPEN_ORDERS: D(1),
     }
     limits = await risk_limits(trader.ctx, trader.portfolio_id)
