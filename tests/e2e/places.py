@@ -196,4 +196,4 @@ OWN = {
         id portfolio { id owner { id } } events { edges { node { payload } } } } } } }""",
     "events": "{ events { edges { node { id aggregateId payload } } } }",
 }
-EVERYBODYS = {"instrument", "instruments", "tradingStatus", "streamCursor"}
+EVERYBODYS = {"instrument", "instruments", "marketClock", "tradingStatus", "streamCursor"}
