@@ -1,4 +1,4 @@
-"""Limits on losses: of the day, the week, the month, and since the best day; the ledger by time.
+"""Limits on value at risk.
 
 The types are spelled out here and not taken from `models`, which may change; a revision that has run may not.
 """
@@ -8,16 +8,20 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 
-NEW = ("MAX_DAILY_LOSS", "MAX_WEEKLY_LOSS", "MAX_MONTHLY_LOSS", "MAX_DRAWDOWN")
+NEW = ("MAX_VALUE_AT_RISK",)
 KINDS = (
     "MAX_ORDER_NOTIONAL",
     "MAX_POSITION_NOTIONAL",
     "MAX_CONCENTRATION",
     "MAX_GROSS_EXPOSURE",
     "MAX_LEVERAGE",
+    "MAX_DAILY_LOSS",
+    "MAX_WEEKLY_LOSS",
+    "MAX_MONTHLY_LOSS",
+    "MAX_DRAWDOWN",
     *NEW,
     "MAX_OPEN_ORDERS",
 )
@@ -25,11 +29,9 @@ KINDS = (
 
 def upgrade() -> None:
     let_in(KINDS)
-    op.create_index("ledger_by_time", "transactions", ["portfolio_id", "occurred_at"])
 
 
 def downgrade() -> None:
-    op.drop_index("ledger_by_time", "transactions")
     op.execute(f"DELETE FROM risk_limits WHERE kind IN ({listed(NEW)})")  # noqa: S608 - reason: our own words
     let_in(tuple(kind for kind in KINDS if kind not in NEW))
 
