@@ -19,6 +19,7 @@ from strawberry.extensions import SchemaExtension
 
 import graph.words  # noqa: F401  # reason: makes the enums known before a type names them
 from graph.base import later, list_of
+from graph.codes import Code
 from graph.scalars import ScalarError
 from infrastructure.database import COMMITS, DatabaseUnavailable, OutcomeUnknown
 from models import errors as domain
@@ -32,13 +33,6 @@ P = ParamSpec("P")
 Answer = TypeVar("Answer", bound="Payload")
 T = TypeVar("T")
 
-PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
-VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
-BAD_USER_INPUT = "BAD_USER_INPUT"
-UNAVAILABLE_CODE = "UNAVAILABLE"
-FORBIDDEN = "FORBIDDEN"
-DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 UNAVAILABLE = "The database can't be reached just now: this could not be read. Try again."
 NOTHING_WRITTEN = "The database can't be reached just now; nothing was written. Try again."
 
@@ -154,7 +148,7 @@ def answering(
             except domain.Unauthenticated as error:
                 return payload(errors=[domain.Fault(ErrorCode.UNAUTHENTICATED, str(error))])
             except DatabaseUnavailable as error:
-                raise GraphQLError(NOTHING_WRITTEN, extensions={"code": UNAVAILABLE_CODE}) from error
+                raise an_error(NOTHING_WRITTEN, Code.UNAVAILABLE) from error
             except OutcomeUnknown:
                 return payload(errors=[domain.Fault(ErrorCode.OUTCOME_UNKNOWN, _ask_again(kwargs.values()))])
 
@@ -217,7 +211,9 @@ class Phases(SchemaExtension):
         """Before and after it."""
         context = self.execution_context
         if _NUL_WRITTEN.search(context.query or "") or _has_nul(context.variables):
-            refused = GraphQLError("A text can't have the character NUL in it.", extensions={"code": BAD_USER_INPUT})
+            refused = GraphQLError(
+                "A text can't have the character NUL in it.", extensions={"code": Code.BAD_USER_INPUT}
+            )
             context.pre_execution_errors = [refused]
             yield
             return
@@ -225,7 +221,7 @@ class Phases(SchemaExtension):
         for error in self.execution_context.pre_execution_errors or ():
             node = error.nodes[0] if error.nodes else None
             literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
-            coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)
+            coded(error, Code.BAD_USER_INPUT if literal else Code.GRAPHQL_VALIDATION_FAILED)
 
 
 def _has_nul(value: object) -> bool:
@@ -240,18 +236,23 @@ def _has_nul(value: object) -> bool:
     return False
 
 
+def an_error(message: str, code: Code, **more: Any) -> GraphQLError:
+    """What is told to a caller as it is."""
+    return GraphQLError(message, extensions={"code": code, **more})
+
+
 def said(error: GraphQLError) -> GraphQLError:
     """The error as the caller may see it: with a code, or masked and logged."""
     if "code" in (error.extensions or {}):
         return error
     cause = _cause(error)
     if isinstance(cause, GraphQLError | ScalarError):
-        return coded(error, PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else BAD_USER_INPUT)
+        return coded(error, Code.GRAPHQL_PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else Code.BAD_USER_INPUT)
     known = _known(cause)
     if known is None:
         correlation_id = secrets.token_hex(8)
         logger.error("internal error", correlation_id=correlation_id, path=error.path, exc_info=cause)
-        known = "Internal error", {"code": "INTERNAL", "correlationId": correlation_id}
+        known = "Internal error", {"code": Code.INTERNAL, "correlationId": correlation_id}
     message, extensions = known
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)
 
@@ -262,7 +263,7 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def coded(error: GraphQLError, code: str) -> GraphQLError:
+def coded(error: GraphQLError, code: Code) -> GraphQLError:
     """The error, with its code."""
     error.extensions = {**(error.extensions or {}), "code": code}
     return error
@@ -272,16 +273,16 @@ def _known(cause: BaseException) -> tuple[str, dict[str, Any]] | None:
     """The message and extensions of a failure that the caller is told of."""
     match cause:
         case domain.BadRequest():
-            return str(cause), {"code": BAD_USER_INPUT, "argument": cause.argument}
+            return str(cause), {"code": Code.BAD_USER_INPUT, "argument": cause.argument}
         case domain.Unauthenticated():
-            return str(cause), {"code": "UNAUTHENTICATED", "reason": cause.reason}
+            return str(cause), {"code": Code.UNAUTHENTICATED, "reason": cause.reason}
         case domain.Throttled():
             retry_after_ms = round(cause.retry_after_s * 1000)
-            return str(cause), {"code": "THROTTLED", "retryAfterMs": retry_after_ms}
+            return str(cause), {"code": Code.THROTTLED, "retryAfterMs": retry_after_ms}
         case domain.Refused():
             return str(cause), {"code": cause.faults[0].code.value}
         case CursorExpired():
-            return str(cause), {"code": "CURSOR_EXPIRED"}
+            return str(cause), {"code": Code.CURSOR_EXPIRED}
         case DatabaseUnavailable():
-            return UNAVAILABLE, {"code": UNAVAILABLE_CODE}
+            return UNAVAILABLE, {"code": Code.UNAVAILABLE}
     return None

@@ -12,8 +12,6 @@ from graphql import (
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
-    ValueNode,
-    VariableNode,
     parse,
     specified_rules,
     validate,
@@ -21,7 +19,7 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from graph.errors import BAD_USER_INPUT, VALIDATION_FAILED, coded
+from graph.wire.explaining import of_document
 from infrastructure.settings import Settings
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
@@ -90,11 +88,9 @@ class Documents:
             )
         except GraphQLError as error:
             raise Invalid(error) from None
-        errors = validate(
-            self._schema, node, RULES, max_errors=ERRORS_MAX, hide_suggestions=not settings.shows_suggestions
-        )
-        if errors:
-            raise Invalid(*map(_with_code, errors))
+        suggests = settings.shows_suggestions
+        if errors := validate(self._schema, node, RULES, max_errors=ERRORS_MAX, hide_suggestions=not suggests):
+            raise Invalid(*(of_document(error, node, self._schema, suggests=suggests) for error in errors))
         introspects = _INTROSPECTION.search(text) is not None and bool(
             validate(self._schema, node, [NoSchemaIntrospectionCustomRule])
         )
@@ -106,10 +102,3 @@ def _operations(node: DocumentNode) -> dict[str | None, OperationDefinitionNode]
     found = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
     named: dict[str | None, OperationDefinitionNode] = {each.name.value: each for each in found if each.name}
     return named | {None: found[0]} if len(found) == 1 else named
-
-
-def _with_code(error: GraphQLError) -> GraphQLError:
-    """A value that does not fit is the caller's input, wherever it was written; anything else is the document's."""
-    node = error.nodes[0] if error.nodes else None
-    literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
-    return coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)

@@ -12,10 +12,11 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
 from graph import graphiql
+from graph.codes import Code
 from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
 from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
-from graph.wire.pipeline import UNKNOWN_OPERATION, Pipeline, Prepared
+from graph.wire.pipeline import Pipeline, Prepared
 from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, unsupported_media_type
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
 from infrastructure.database import DatabaseUnavailable
@@ -31,17 +32,17 @@ PARTIAL_SUCCESS = 294
 """The draft's own status: there is data, and there are errors."""
 
 STATUS = {
-    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
-    "FORBIDDEN": HTTPStatus.FORBIDDEN,
-    "THROTTLED": HTTPStatus.TOO_MANY_REQUESTS,
-    UNKNOWN_OPERATION: HTTPStatus.UNPROCESSABLE_ENTITY,
-    "INTERNAL": HTTPStatus.INTERNAL_SERVER_ERROR,
-    "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
-    "DEADLINE_EXCEEDED": HTTPStatus.SERVICE_UNAVAILABLE,
-    "OUTCOME_UNKNOWN": HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Code.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Code.THROTTLED: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.UNKNOWN_OPERATION: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.DEADLINE_EXCEEDED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.OUTCOME_UNKNOWN: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Of an operation that was not executed, by the code of its first error; any other is 400."""
-ALWAYS = {"UNAUTHENTICATED", "UNAVAILABLE"}
+ALWAYS = {Code.UNAUTHENTICATED, Code.UNAVAILABLE}
 """Said by the status also to clients of old, for whom an answer of GraphQL is 200 whatever is in it."""
 
 
@@ -190,7 +191,10 @@ class Exchange:
         """The answer, with the status that it has of itself if none is given."""
         status = self._status(answer) if status is None else status
         headers = answer.headers
-        if answer.code == "THROTTLED" and (after_ms := answer.errors[0]["extensions"].get("retryAfterMs")) is not None:
+        if (
+            answer.code == Code.THROTTLED
+            and (after_ms := answer.errors[0]["extensions"].get("retryAfterMs")) is not None
+        ):
             headers |= {"retry-after": str(-(-after_ms // 1000))}
         if status == HTTPStatus.UNAUTHORIZED:
             headers |= {"www-authenticate": "Bearer"}
