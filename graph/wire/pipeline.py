@@ -20,11 +20,11 @@ from graphql.execution import (
 from graphql.utilities import value_from_ast_untyped
 
 from graph.codes import Code
-from graph.errors import an_error
+from graph.errors import an_error, ask_again
 from graph.wire.answers import Answer, failed, shown
 from graph.wire.documents import Document, Documents, Invalid
 from graph.wire.execution import execution_of
-from graph.wire.lasting import Late, ask_again, to_its_end
+from graph.wire.lasting import Late, to_its_end
 from graph.wire.requests import GraphQLRequest
 from infrastructure.settings import Settings
 from resolvers.context import Context
@@ -207,25 +207,23 @@ class Pipeline:
             return Answer.refused(an_error(NO_STREAM, Code.BAD_USER_INPUT))
         try:
             if prepared.kind is OperationType.MUTATION:
-                result = await to_its_end(self._result(prepared), deadline_s)
-            else:
-                pending = self._execute(prepared)
-                if isinstance(pending, ExecutionResult):
-                    result = pending
-                else:
-                    async with asyncio.timeout(deadline_s):
-                        result = await pending
+                return await to_its_end(self._mutated(prepared), deadline_s)
+            result = self._execute(prepared)
+            if not isinstance(result, ExecutionResult):
+                async with asyncio.timeout(deadline_s):
+                    result = await result
+            return _of(result)
         except TimeoutError:
             return Answer.refused(an_error("It took too long: ask for less at once.", Code.DEADLINE_EXCEEDED))
         except Late as late:
             if late.written:
                 return Answer.refused(an_error(ask_again(_arguments(prepared)), Code.OUTCOME_UNKNOWN))
             return Answer.refused(an_error(TOO_LATE, Code.DEADLINE_EXCEEDED))
-        return _of(result)
 
-    async def _result(self, prepared: Prepared) -> ExecutionResult:
+    async def _mutated(self, prepared: Prepared) -> Answer:
+        """Also what goes wrong is said here, and so logged, though nobody may be left to hear it."""
         result = self._execute(prepared)
-        return result if isinstance(result, ExecutionResult) else await result
+        return _of(result if isinstance(result, ExecutionResult) else await result)
 
 
 NO_STREAM = "A subscription needs a websocket (graphql-transport-ws), or `Accept: text/event-stream`."

@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 
 from graph.base import global_id
-from graph.schema import build_schema
 from infrastructure.services import Services
 from resolvers.context import Context
 from tests.support.market import Market, Trader, statements
 from tests.support.people import ADDRESS
+from tests.support.wire import executed
 
-SCHEMA = build_schema()
 PREVIEW = """query ($input: PlaceOrderInput!) { previewOrder(input: $input) {
   preview {
     estimatedPrice estimatedNotional estimatedCommission cashAfter buyingPowerAfter positionAfter
@@ -56,8 +55,8 @@ def fresh(ctx: Context) -> Context:
 
 
 async def data(ctx: Context, query: str, variables: dict[str, Any] | None = None) -> Any:
-    result = await SCHEMA.execute(query, variables, fresh(ctx))
-    assert result.errors is None
+    result = await executed(fresh(ctx), query, variables)
+    assert not result.errors
     assert result.data is not None
     return result.data
 
@@ -191,9 +190,9 @@ async def test_orders_when_many_are_asked_for_with_what_belongs_to_them_then_the
         found = (await data(trader.ctx, query))["orders"]
     assert found["totalCount"] == 5
     assert [len(edge["node"]["events"]["edges"]) for edge in found["edges"]] == [2] * 5
-    # Orders, their number, portfolios, what they hold, their owners, instruments, fills, events: one each. (The relay
-    # reads the log meanwhile.)
-    assert len([statement for statement in seen if "events.seq >" not in statement]) == 8
+    # Orders, their number, portfolios, what they hold, their owners, instruments, fills, events, and where the archive
+    # ends: one each. (The relay reads the log meanwhile.)
+    assert len([statement for statement in seen if "events.seq >" not in statement]) == 9
 
 
 async def test_cancel_when_the_order_works_then_it_is_cancelled_and_only_once(trader: Trader) -> None:
