@@ -75,7 +75,7 @@ TOLD: dict[Code, tuple[str, str]] = {
     Code.PAYLOAD_TOO_LARGE: ("The body is larger than it may be.", "Send less at once."),
     Code.THROTTLED: ("Too much was asked for in too short a time.", "Wait for `retryAfterMs`, then ask again."),
     Code.TOO_COMPLEX: (
-        "The document has more depth, aliases, root fields or directives than it may; `most` says how many.",
+        "The document has more depth, aliases, root fields, directives or repetitions than it may: `most`.",
         "Split it.",
     ),
     Code.UNAUTHENTICATED: (

@@ -1,17 +1,20 @@
 """GraphQL documents: parsed and validated once, then kept while they are in use."""
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    SelectionSetNode,
     parse,
     specified_rules,
     validate,
@@ -19,6 +22,8 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from graph.codes import Code
+from graph.errors import an_error
 from graph.wire.explaining import of_document
 from infrastructure.settings import Settings
 
@@ -26,6 +31,7 @@ RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX = 20
 """Of what is wrong with a document so much is said, no more."""
 COMMENTS_MAX = 500
+REPEATS_MAX = 30
 _INTROSPECTION = re.compile(r"__(schema|type)\b")
 
 
@@ -88,6 +94,7 @@ class Documents:
             )
         except GraphQLError as error:
             raise Invalid(error) from None
+        _must_not_repeat(node)
         suggests = settings.shows_suggestions
         if errors := validate(self._schema, node, RULES, max_errors=ERRORS_MAX, hide_suggestions=not suggests):
             raise Invalid(*(of_document(error, node, self._schema, suggests=suggests) for error in errors))
@@ -96,6 +103,26 @@ class Documents:
         )
         fragments = {each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)}
         return Document(text, node, _operations(node), fragments, introspects)
+
+
+def _must_not_repeat(node: DocumentNode) -> None:
+    """Raise `Invalid` for a field that stands too often in one selection: validation compares each with each."""
+    left: list[SelectionSetNode] = [each.selection_set for each in node.definitions if hasattr(each, "selection_set")]
+    while left:
+        names: Counter[str] = Counter()
+        level = [left.pop()]
+        while level:
+            for selection in level.pop().selections:
+                if isinstance(selection, InlineFragmentNode):
+                    level.append(selection.selection_set)
+                elif isinstance(selection, FieldNode):
+                    names[(selection.alias or selection.name).value] += 1
+                    if selection.selection_set:
+                        left.append(selection.selection_set)
+        for name, count in names.most_common(1):
+            if count > REPEATS_MAX:
+                message = f"`{name}` stands {count} times in one selection: it may do so {REPEATS_MAX} times."
+                raise Invalid(an_error(message, Code.TOO_COMPLEX, most=REPEATS_MAX))
 
 
 def _operations(node: DocumentNode) -> dict[str | None, OperationDefinitionNode]:

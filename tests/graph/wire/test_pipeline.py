@@ -71,6 +71,8 @@ def test_operation_when_prepared_then_its_kind_and_coerced_variables_are_known(
         ("{" + "a " * 2000 + "}", None, None, "GRAPHQL_PARSE_FAILED"),
         ("#" * 70_000, None, None, "GRAPHQL_PARSE_FAILED"),
         ("{ nothing }", None, None, "GRAPHQL_VALIDATION_FAILED"),
+        ("{" + "viewer { id } " * 31 + "}", None, None, "TOO_COMPLEX"),
+        ("{ viewer { " + "id ... { id } " * 16 + "} }", None, None, "TOO_COMPLEX"),
         ("{ orders(first: true) { totalCount } }", None, None, "BAD_USER_INPUT"),
         ("{ __typename }", "Other", None, "UNKNOWN_OPERATION"),
         ("query A { __typename } query B { __typename }", None, None, "UNKNOWN_OPERATION"),
