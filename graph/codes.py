@@ -25,6 +25,7 @@ class Code(StrEnum):
     NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     THROTTLED = "THROTTLED"
     TOO_COMPLEX = "TOO_COMPLEX"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -73,6 +74,7 @@ TOLD: dict[Code, tuple[str, str]] = {
         "Ask again with the same `clientOrderId` or `idempotencyKey`: it is never done twice.",
     ),
     Code.PAYLOAD_TOO_LARGE: ("The body is larger than it may be.", "Send less at once."),
+    Code.REQUEST_TIMEOUT: ("The body did not come in time.", "Send it again."),
     Code.THROTTLED: ("Too much was asked for in too short a time.", "Wait for `retryAfterMs`, then ask again."),
     Code.TOO_COMPLEX: (
         "The document has more depth, aliases, root fields, directives or repetitions than it may: `most`.",

@@ -61,7 +61,7 @@ class Settings(LimitSettings):
 
     operation_ms: int = Field(default=5000, ge=1)
     """How long a query or mutation may take."""
-    body_bytes_max: int = Field(default=256 * 1024, ge=1024)
+    body_bytes_max: int = Field(default=1024 * 1024, ge=1024)
     json_depth_max: int = Field(default=64, ge=8)
     document_tokens_max: int = Field(default=2000, ge=100)
     document_chars_max: int = Field(default=64 * 1024, ge=1024)

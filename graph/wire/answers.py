@@ -57,8 +57,11 @@ class Answer:
         return content
 
     def encoded(self) -> bytes:
-        """JSON."""
-        return orjson.dumps(self.content)
+        """JSON; what can't be written so is ours, like any other failure."""
+        try:
+            return orjson.dumps(self.content)
+        except orjson.JSONEncodeError as error:
+            return orjson.dumps(Answer.refused(failed(error)).content)
 
 
 def shown(errors: Iterable[GraphQLError]) -> list[Any]:

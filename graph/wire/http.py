@@ -17,7 +17,7 @@ from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
 from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
 from graph.wire.pipeline import Pipeline, Prepared
-from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, unsupported_media_type
+from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, too_slow, unsupported_media_type
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
@@ -27,6 +27,8 @@ from resolvers.context import Context
 
 OFFERS = (JSON, GRAPHQL)
 """Answers; the first for who does not say what they take."""
+BODY_S_MAX = 10
+"""How long a client may take to send a body."""
 GZIP_IN_THREAD_BYTES = 32 * 1024
 PARTIAL_SUCCESS = 294
 """The draft's own status: there is data, and there are errors."""
@@ -143,16 +145,29 @@ class Exchange:
         most, said = self._settings.body_bytes_max, self._headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > most:
             raise too_large(most)
-        body = bytearray()
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            body += message.get("body", b"")
-            if len(body) > most:
-                raise too_large(most)
-            if not message.get("more_body", False):
-                return bytes(body)
+        body, more = await self._part()
+        if more or len(body) > most:
+            body = await self._rest(bytearray(body), most, more=more)
+        return body
+
+    async def _rest(self, body: bytearray, most: int, *, more: bool) -> bytes:
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                while more and len(body) <= most:
+                    part, more = await self._part()
+                    body += part
+        except TimeoutError:
+            raise too_slow(BODY_S_MAX) from None
+        if len(body) > most:
+            raise too_large(most)
+        return bytes(body)
+
+    async def _part(self) -> tuple[bytes, bool]:
+        """What has come of the body, and whether there is more."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        return message.get("body", b""), message.get("more_body", False)
 
     async def _context(self) -> Context:
         client = self._scope.get("client")

@@ -34,6 +34,12 @@ def too_large(bytes_max: int) -> Refusal:
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, Code.PAYLOAD_TOO_LARGE, connection="close")
 
 
+def too_slow(seconds_max: int) -> Refusal:
+    """408."""
+    message = f"The body has to come within {seconds_max} seconds."
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, message, Code.REQUEST_TIMEOUT, connection="close")
+
+
 def unsupported_media_type(message: str, **headers: str) -> Refusal:
     """415."""
     return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, Code.UNSUPPORTED_MEDIA_TYPE, **headers)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench.api import Timing, percentile
+from tests.bench.overhead import BARE
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
@@ -28,6 +29,16 @@ in a process of its own (`tests/bench/baseline.py`), without schema, types, chec
 |---|---|---|---|---|---|---|
 {rows}
 
+## The wire by itself
+
+The server's CPU for a request that asks for nothing, `{{ __typename }}`, beside a bare route of Starlette that answers
+a constant, and beside Strawberry's own ASGI application with the same schema, in turn in one run. Who is signed in is
+checked against the database, SQLite here.
+
+| server | ms of CPU | times the bare route |
+|---|---|---|
+{overhead}
+
 ## The event log
 
 Transactions a second on PostgreSQL, 8 writers, each with a small update and two events: **{log_per_s:.0f}**, and
@@ -40,13 +51,22 @@ interleaved rounds that is **{ratio:.0%}**.
 """
 
 
-def written(timings: Mapping[str, Sequence[Timing]], log: Mapping[str, float], postgresql: str, warm_up: int) -> str:
-    """The page: the timings of each database by its name, the figures of the log, PostgreSQL's version."""
+def written(
+    timings: Mapping[str, Sequence[Timing]],
+    overhead: Mapping[str, float],
+    log: Mapping[str, float],
+    postgresql: str,
+    warm_up: int,
+) -> str:
+    """The page: timings of each database by its name, the wire's overhead, figures of the log, PostgreSQL's version."""
     requests = len(next(iter(timings.values()))[0].ours)
     return TEXT.format(
         requests=requests,
         warm_up=warm_up,
         rows="\n".join(_row(database, timing) for database, found in timings.items() for timing in found),
+        overhead="\n".join(
+            f"| {server} | {cpu_ms:.3f} | {cpu_ms / overhead[BARE]:.2f} |" for server, cpu_ms in overhead.items()
+        ),
         machine="\n".join(f"- {line}" for line in _machine(postgresql)),
         **log,
     )

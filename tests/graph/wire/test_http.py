@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from graph.wire import http
 from infrastructure.services import Services
 from models.errors import Throttled
 from tests.graph.wire.conftest import BROWSER, GRAPHQL, JSON, Having, post, the_error
@@ -94,6 +96,18 @@ async def test_body_when_it_is_too_large_then_it_is_413(having: Having, chunked:
         answer = await client.http.post("/graphql", content=content, headers={"content-type": JSON})
         assert (await post(client, orjson.dumps(TYPENAME).ljust(1024))).status_code == 200
     assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+async def test_body_when_it_does_not_come_in_time_then_it_is_408(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(http, "BODY_S_MAX", 0.05)
+    answer = await client.http.post("/graphql", content=slow(), headers={"content-type": JSON})
+    assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (408, "REQUEST_TIMEOUT")
 
 
 @pytest.mark.parametrize(

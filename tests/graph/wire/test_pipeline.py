@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from graphql import GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType
 
 from graph.base import global_id
 from graph.schema import build_schema
@@ -159,6 +159,15 @@ async def test_query_when_it_takes_too_long_then_it_is_cancelled(
 
     answer = await asked(piped(execute=never, operation_ms=20), anonymous(services), "{ __typename }")
     assert (answer.executed, answer.code, cancelled.is_set()) == (False, "DEADLINE_EXCEEDED", True)
+
+
+async def test_answer_when_it_can_not_be_written_as_json_then_that_is_masked(
+    piped: Callable[..., Pipeline], services: Services
+) -> None:
+    answer = await asked(
+        piped(execute=lambda _: ExecutionResult({"a": "\ud800"})), anonymous(services), "{ __typename }"
+    )
+    assert b"INTERNAL" in answer.encoded()
 
 
 async def test_executor_when_it_raises_then_the_answer_is_masked(
