@@ -16,13 +16,11 @@ from graph.codes import Code
 from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
 from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
-from graph.wire.pipeline import Pipeline, Prepared
+from graph.wire.pipeline import Pipeline
 from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, too_slow, unsupported_media_type
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
-from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from infrastructure.settings import Settings
-from models.errors import Unauthenticated
 from resolvers.context import Context
 
 OFFERS = (JSON, GRAPHQL)
@@ -44,7 +42,7 @@ STATUS = {
     Code.OUTCOME_UNKNOWN: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Of an operation that was not executed, by the code of its first error; any other is 400."""
-ALWAYS = {Code.UNAUTHENTICATED, Code.UNAVAILABLE}
+ALWAYS = {Code.INTERNAL, Code.UNAUTHENTICATED, Code.UNAVAILABLE}
 """Said by the status also to clients of old, for whom an answer of GraphQL is 200 whatever is in it."""
 
 
@@ -64,10 +62,10 @@ class Endpoint:
             await exchange.send(refusal.answer, refusal.status)
         except Malformed as error:
             await exchange.send(Refusal(HTTPStatus.BAD_REQUEST, str(error)).answer, HTTPStatus.BAD_REQUEST)
-        except (Unauthenticated, DatabaseUnavailable) as error:
-            await exchange.send(Answer.refused(failed(error)))
         except Gone:
             pass
+        except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said in JSON, masked and logged
+            await exchange.send(Answer.refused(failed(error)))
 
 
 class Gone(Exception):  # noqa: N818 - reason: nobody is left to be told
@@ -181,10 +179,7 @@ class Exchange:
             return
         request = GraphQLRequest.of(value)
         ctx = await self._context()
-        await self.send(await self._pipeline.answer(self._prepared(request, ctx), ctx))
-
-    def _prepared(self, request: GraphQLRequest, ctx: Context) -> Prepared:
-        return self._pipeline.prepare(request, ctx)
+        await self.send(await self._pipeline.answer(self._pipeline.prepare(request, ctx), ctx))
 
     async def _answer_batch(self, values: list[Any]) -> None:
         """Each in its turn, as mutations have an order; each with loaders and a log position of its own."""
@@ -197,7 +192,7 @@ class Exchange:
         ctx = await self._context()
         answers = []
         for request in requests:
-            answers.append(await self._pipeline.answer(self._prepared(request, ctx), ctx))
+            answers.append(await self._pipeline.answer(self._pipeline.prepare(request, ctx), ctx))
             ctx.renew()
         headers = {name: value for answer in answers for name, value in answer.headers.items()}
         await self._send_content(HTTPStatus.OK, orjson.dumps([answer.content for answer in answers]), headers)
