@@ -11,7 +11,7 @@ from graph.wire.answers import Answer
 from graph.wire.lasting import settle
 from graph.wire.pipeline import Pipeline, Prepared
 from graph.wire.requests import GraphQLRequest
-from infrastructure import database
+from infrastructure import database, log
 from infrastructure.services import Services
 from models.errors import Throttled
 from resolvers.context import Context, Viewer
@@ -198,6 +198,27 @@ async def test_mutation_when_it_takes_too_long_before_its_commit_then_it_is_roll
     assert (answer.code, append.is_set()) == ("DEADLINE_EXCEEDED", True)
     assert answer.errors[0]["message"] == "It took too long; nothing was written. Try again."
     assert await names(piped(), trader.ctx) == ["Main"]
+
+
+async def test_mutations_when_only_the_first_is_done_in_time_then_the_outcome_is_unknown_and_no_more_is_done(
+    piped: Callable[..., Pipeline], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trader, whole, calls = await Trader.with_cash(services), log.append, list[int]()
+
+    async def once(*args: Any) -> int:
+        calls.append(1)
+        if len(calls) > 1:
+            await asyncio.Event().wait()
+        return await whole(*args)
+
+    several = "mutation { " + " ".join(
+        f'{name}: createPortfolio(input: {{ name: "{name}" }}) {{ portfolio {{ name }} }}' for name in "abc"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr("infrastructure.log.append", once)
+        answer = await asked(piped(operation_ms=500), trader.ctx, several + " }")
+    assert (answer.code, len(calls)) == ("OUTCOME_UNKNOWN", 2)
+    assert await names(piped(), trader.ctx) == ["Main", "a"]
 
 
 async def test_mutation_when_it_is_committing_at_its_deadline_then_the_outcome_is_unknown_and_the_key_is_named(
