@@ -6,6 +6,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountMutations, AccountQueries
+from graph.allocations import AllocationMutations
 from graph.errors import ERROR_TYPES
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
@@ -36,7 +37,9 @@ class Query(
 
 
 @strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
-class Mutation(AccountMutations, KeyMutations, PortfolioMutations, TradingMutations, RiskMutations):
+class Mutation(
+    AccountMutations, KeyMutations, PortfolioMutations, AllocationMutations, TradingMutations, RiskMutations
+):
     """The commands of every domain."""
 
 
