@@ -112,7 +112,7 @@ class Rebuilt:
 
     whole: bool = True
     flaws: list[Flaw] = field(default_factory=list)
-    versions: dict[UUID, int] = field(default_factory=dict)
+    versions: dict[tuple[AggregateType, UUID], int] = field(default_factory=dict)
     told: dict[AggregateType, dict[UUID, Told]] = field(default_factory=lambda: defaultdict(dict))
     portfolios: dict[UUID, Json] = field(default_factory=dict)
     fills: dict[UUID, Told] = field(default_factory=dict)
@@ -128,10 +128,11 @@ class Rebuilt:
 
     def take(self, event: RecordedEvent) -> None:
         """The next event."""
-        known = self.versions.get(event.aggregate_id)
+        key = (event.aggregate_type, event.aggregate_id)
+        known = self.versions.get(key)
         if event.version != (known or 0) + 1 and (self.whole or known is not None):
             self._flaw(event, f"version {event.version} of the {event.aggregate_type} follows version {known or 0}")
-        self.versions[event.aggregate_id] = event.version
+        self.versions[key] = event.version
         try:
             self._take(event)
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -17,9 +17,8 @@ from resolvers.marketdata.queries import quotes_in
 from resolvers.portfolios import store as portfolios
 from resolvers.positions.store import open_positions
 
-ORDERS, FILLS, LIMITS = table(OrderRow), table(FillRow), table(RiskLimitRow)
-# Said like the condition of the index: bound words for the states would not let it be used.
-IS_WORKING: ColumnElement[bool] = ORDERS.c.closed_at.is_(None)
+FILLS, LIMITS = table(FillRow), table(RiskLimitRow)
+ORDERS, IS_WORKING, working = portfolios.ORDERS, portfolios.IS_WORKING, portfolios.working
 
 
 def portfolio_of(order_id: UUID) -> ColumnElement[UUID]:
@@ -43,12 +42,6 @@ async def by_key(tx: UnitOfWork, portfolio_id: UUID, client_order_id: str) -> tu
         return None
     *fields, request_hash = tuple(row)
     return Order(*fields), request_hash
-
-
-async def working(tx: UnitOfWork, portfolio_id: UUID) -> list[Order]:
-    """A portfolio's orders that can still change, oldest first."""
-    statement = select(*columns(OrderRow, Order)).where(ORDERS.c.portfolio_id == portfolio_id, IS_WORKING)
-    return await read_all(tx.connection, Order, statement.order_by(ORDERS.c.placed_at, ORDERS.c.id))
 
 
 async def book(tx: UnitOfWork, portfolio: Portfolio, symbols: Iterable[str]) -> Book:
