@@ -14,7 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from graph import errors, graphiql, probes
+from graph import graphiql, probes
 from graph.cost.guard import guard_for
 from graph.process import build_process, build_services
 from graph.schema import build_schema
@@ -57,7 +57,6 @@ def create_app(
             await process.start()
             yield
             await settle()
-            await errors.settle()
         finally:
             await process.stop()
 

@@ -10,13 +10,14 @@ import strawberry
 from graphql import GraphQLError, OperationDefinitionNode, OperationType
 from limits import RateLimitItem
 
+from graph.codes import Code
 from graph.cost.counting import came_to
 from graph.cost.measuring import Measured, lists_fit
 from graph.cost.prices import Prices
 from graph.cost.refusals import TooComplex
 from graph.cost.shapes import Shape
 from graph.wire.answers import Answer, failed
-from graph.wire.documents import PERSISTED_QUERY_NOT_FOUND, Document
+from graph.wire.documents import Document
 from graph.wire.pipeline import Prepared
 from infrastructure.budgets.charges import Bucket, Standing
 from infrastructure.budgets.limiter import Spending
@@ -31,7 +32,7 @@ PAUSE_S_MAX = 5.0
 RETRY_S_MAX = 24 * 3600
 """As good as never, in headers."""
 NOTE = "cost"
-FREE = {"THROTTLED", PERSISTED_QUERY_NOT_FOUND}
+FREE = {Code.THROTTLED, Code.PERSISTED_QUERY_NOT_FOUND}
 """Refusals of documents that were not looked at."""
 SHUT_MAX = 10_000
 

@@ -2,14 +2,13 @@
 
 from graphql import GraphQLError
 
-TOO_COMPLEX = "TOO_COMPLEX"
-COST_EXCEEDED = "COST_EXCEEDED"
+from graph.codes import Code
 
 
 class TooComplex(Exception):  # noqa: N818 - reason: an answer, not an error of the program
     """The operation is refused before it is executed; `error` says why."""
 
-    def __init__(self, message: str, code: str = TOO_COMPLEX, **extensions: object) -> None:
+    def __init__(self, message: str, code: Code = Code.TOO_COMPLEX, **extensions: object) -> None:
         super().__init__(message)
         self.error = GraphQLError(message, extensions={"code": code, **extensions})
 
@@ -55,4 +54,4 @@ class TooComplex(Exception):  # noqa: N818 - reason: an answer, not an error of 
             if page
             else "No page size makes it fit: ask for fewer fields."
         )
-        return cls(message, COST_EXCEEDED, cost=cost, most=most, pageSizeThatFits=page or None)
+        return cls(message, Code.COST_EXCEEDED, cost=cost, most=most, pageSizeThatFits=page or None)
