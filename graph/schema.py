@@ -9,6 +9,7 @@ from strawberry.types import ExecutionContext
 
 from graph.accounts import AccountMutations, AccountQueries
 from graph.allocations import AllocationMutations
+from graph.caching import CacheQueries
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
@@ -34,6 +35,7 @@ class Query(
     MarketQueries,
     RiskQueries,
     EventQueries,
+    CacheQueries,
 ):
     """The questions of every domain."""
 
