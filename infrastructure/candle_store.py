@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import and_, delete, exists, or_, select
+from sqlalchemy import and_, delete, exists, or_, select, union_all
 
 # SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
 from sqlalchemy.dialects.postgresql import insert
@@ -133,6 +134,35 @@ async def last_closed(connection: AsyncConnection, symbols: Iterable[str], momen
         return {}
     candles = await read_all(connection, Candle, select(*columns(CandleRow, Candle)).where(or_(*found)))
     return {candle.symbol: candle for candle in candles}
+
+
+async def daily_closes(
+    connection: AsyncConnection, symbols: Iterable[str], since: datetime, until: datetime
+) -> list[tuple[str, datetime, Decimal]]:
+    """When days closed behind `since` and up to `until`, and at what price; and of each symbol the last one before."""
+    day, length = CandleInterval.ONE_DAY, LENGTHS[CandleInterval.ONE_DAY]
+    named = sorted(symbols)
+    shown = (CANDLES.c.symbol, CANDLES.c.opened_at, CANDLES.c.close)
+    daily = (CANDLES.c.interval == day, CANDLES.c.symbol.in_(named))
+    earlier = CANDLES.alias()
+    last = (
+        select(earlier.c.opened_at)
+        .where(
+            earlier.c.symbol == INSTRUMENTS.c.symbol,
+            earlier.c.interval == day,
+            earlier.c.opened_at <= since - length,
+        )
+        .order_by(earlier.c.opened_at.desc())
+        .limit(1)
+        .correlate(INSTRUMENTS)
+        .scalar_subquery()
+    )
+    before = select(*shown).join(
+        INSTRUMENTS, and_(CANDLES.c.symbol == INSTRUMENTS.c.symbol, CANDLES.c.opened_at == last)
+    )
+    within = select(*shown).where(*daily, CANDLES.c.opened_at > since - length, CANDLES.c.opened_at <= until - length)
+    rows = await connection.execute(union_all(before.where(*daily), within))
+    return [(symbol, opened_at + length, close) for symbol, opened_at, close in rows]
 
 
 async def _beside(transaction: Transaction, parts: Sequence[Candle], interval: CandleInterval) -> list[Candle]:

@@ -4,10 +4,11 @@ Exposure is counted at its worst: the position, and every working order of the s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from models.enums import OrderSide, OrderType, RiskLimitKind, TimeInForce, TradingState
+from models.equity import Figure
 from models.hours import ALWAYS_OPEN, MarketClock
 from models.lifecycle import reserve
 from models.marketdata import Quote
@@ -16,6 +17,7 @@ from models.orders import Order
 from models.portfolios import Portfolio, TradingStatus, stricter
 from models.positions import Position
 from models.risk import RiskLimit
+from models.scenarios import Year
 from models.valuation import SHORT_RESERVE, buying_power, market_values
 
 
@@ -51,7 +53,8 @@ class Proposal:
 class Book:
     """A portfolio as the checks need it: open positions by symbol, working orders, limits by kind, quotes by symbol.
 
-    `clock` is that of the market that the proposed order goes to.
+    `clock` is that of the market that the proposed order goes to; `losses` is what the limits on losses measure, for
+    those that there are, and `year` is there where value at risk is limited.
     """
 
     portfolio: Portfolio
@@ -61,6 +64,8 @@ class Book:
     limits: Mapping[RiskLimitKind, RiskLimit]
     quotes: Mapping[str, Quote]
     clock: MarketClock = ALWAYS_OPEN
+    losses: Mapping[RiskLimitKind, Figure] = field(default_factory=dict)
+    year: Year | None = None
 
     @property
     def state(self) -> TradingState:

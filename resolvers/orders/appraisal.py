@@ -58,6 +58,7 @@ async def appraise(
         raise AssertionError("an instrument that is missing was refused above")
     clock = clock_of(services, instrument.asset_class)
     book = replace(await store.book(tx, portfolio, [request.symbol]), clock=clock)
+    book = await store.with_year(tx, await store.with_losses(tx, book, now), [request.symbol], now)
     quote = book.quotes.get(request.symbol)
     waits = request.type in TRIGGERED_TYPES and (replacing is None or replacing.status is OrderStatus.PENDING)
     refuse_if(_quote_faults(request, quote, services, waits=waits))

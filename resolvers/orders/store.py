@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, select, update
@@ -9,12 +10,14 @@ from sqlalchemy import ColumnElement, insert, select, update
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.rows import columns, read_all, read_one, table, values
 from models.book import Book
+from models.enums import RiskLimitKind
 from models.money import exact
 from models.orders import Fill, FillRow, Order, OrderRow
 from models.portfolios import Portfolio
 from models.risk import RiskLimit, RiskLimitRow
-from resolvers.marketdata.queries import quotes_in
+from resolvers.marketdata.queries import quotes_in, year_in
 from resolvers.portfolios import store as portfolios
+from resolvers.portfolios.past import Measured, losses
 from resolvers.positions.store import open_positions
 
 FILLS, LIMITS = table(FillRow), table(RiskLimitRow)
@@ -60,6 +63,22 @@ async def book(tx: UnitOfWork, portfolio: Portfolio, symbols: Iterable[str]) -> 
         limits={limit.kind: limit for limit in limits},
         quotes=await quotes_in(tx.connection, sorted(involved)),
     )
+
+
+async def with_losses(tx: UnitOfWork, book: Book, now: datetime) -> Book:
+    """The book with what its limits on losses measure; nothing is read where there is none."""
+    held = {symbol: position.quantity for symbol, position in book.positions.items()}
+    asked = Measured(book.portfolio, held, book.equity(), frozenset(book.limits))
+    found = await losses(tx.connection, [asked], now)
+    return replace(book, losses=found.get(book.portfolio.id, {}))
+
+
+async def with_year(tx: UnitOfWork, book: Book, symbols: Iterable[str], now: datetime) -> Book:
+    """The book with the past year's closes of what it holds, works and is asked for, where value at risk is limited."""
+    if RiskLimitKind.MAX_VALUE_AT_RISK not in book.limits:
+        return book
+    involved = {*symbols, *book.positions, *(order.symbol for order in book.working)}
+    return replace(book, year=await year_in(tx.connection, involved, now))
 
 
 async def create(tx: UnitOfWork, portfolio: Portfolio, order: Order, request_hash: str) -> Portfolio:
