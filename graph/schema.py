@@ -7,6 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountMutations, AccountQueries
 from graph.allocations import AllocationMutations
+from graph.caching import CacheQueries
 from graph.errors import ERROR_TYPES
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
@@ -34,6 +35,7 @@ class Query(
     RiskQueries,
     EventQueries,
     LimitQueries,
+    CacheQueries,
 ):
     """The questions of every domain."""
 
