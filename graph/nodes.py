@@ -12,6 +12,7 @@ from models.errors import BadRequest
 from models.orders import Fill
 from resolvers.accounts.keys import api_key
 from resolvers.accounts.queries import user_by_id
+from resolvers.alerts.queries import notification
 from resolvers.context import Context
 from resolvers.events.queries import event
 from resolvers.marketdata.queries import instrument
@@ -34,13 +35,15 @@ FINDERS: dict[str, Callable[[Context, Any], Awaitable[object]]] = {
     "Fill": _fill,
     "RiskLimit": risk_limit,
     "Transaction": transaction,
+    "Notification": notification,
     "Instrument": instrument,
     "Event": event,
 }
 """For each type of node, how the caller's own is found; what is someone else's is None like what there is not."""
 
 
-def _found(ctx: Context, given: str, argument: str) -> Awaitable[object]:
+def found(ctx: Context, given: str, argument: str) -> Awaitable[object]:
+    """What has this id, if the caller may see it; raises `BadRequest` for what is no id."""
     parsed = parsed_id(given)
     if parsed is None or parsed[0] not in FINDERS:
         raise BadRequest(f"`{argument}` is no id.", argument)
@@ -51,14 +54,14 @@ Ids = Annotated[list[strawberry.ID], strawberry.argument(description="The ids, a
 
 
 def _node(info: Info, given: Id) -> Awaitable[object]:
-    return _found(info.context, given, "id")
+    return found(info.context, given, "id")
 
 
 async def _nodes(info: Info, ids: Ids) -> list[object]:
     most = info.context.services.settings.page_size_max
     if len(ids) > most:
         raise BadRequest(f"`ids` has {len(ids)}: it may have {most} at most.", "ids")
-    return await asyncio.gather(*[_found(info.context, given, "ids") for given in ids])
+    return await asyncio.gather(*[found(info.context, given, "ids") for given in ids])
 
 
 @strawberry.type

@@ -16,6 +16,7 @@ from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
+from resolvers.registry import bus_of
 from resolvers.seed import seed_demo
 
 
@@ -109,4 +110,4 @@ def build_services(
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    return Process(services, works=[services.key_uses, TradingFloor(services)])
+    return Process(services, works=[services.key_uses, bus_of(services), TradingFloor(services)])

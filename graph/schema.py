@@ -17,6 +17,7 @@ from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
 from graph.marketdata import MarketQueries, MarketSubscriptions
 from graph.nodes import NodeQueries
+from graph.notifications import NotificationMutations, NotificationSubscriptions
 from graph.orders import OrderQueries
 from graph.portfolios import PortfolioMutations, PortfolioQueries, PortfolioSubscriptions
 from graph.positions import PositionQueries
@@ -44,12 +45,14 @@ class Query(
 
 
 @strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
-class Mutation(AccountMutations, KeyMutations, PortfolioMutations, TradingMutations, RiskMutations):
+class Mutation(
+    AccountMutations, KeyMutations, PortfolioMutations, TradingMutations, RiskMutations, NotificationMutations
+):
     """The commands of every domain."""
 
 
 @strawberry.type(description="What can be followed, over a websocket that speaks graphql-transport-ws.")
-class Subscription(EventSubscriptions, MarketSubscriptions, PortfolioSubscriptions):
+class Subscription(EventSubscriptions, MarketSubscriptions, PortfolioSubscriptions, NotificationSubscriptions):
     """The streams of every domain."""
 
 

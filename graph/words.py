@@ -143,6 +143,8 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "RISK_LIMIT_CHANGED": "A risk limit was set or removed.",
         "TRADING_PAUSED": "Trading was paused or restricted.",
         "TRADING_RESUMED": "Trading was opened again.",
+        "NOTIFICATION_SENT": "A user was told of something.",
+        "NOTIFICATION_READ": "A user has read a notification.",
     },
 }
 

@@ -97,13 +97,16 @@ class Relay:
             if position >= self.position:
                 await self.reached(position + 1)
                 continue
-            for recorded, matching in await self._next(position, chosen):
+            for recorded, matching in await self.behind(position, chosen):
                 position = recorded
                 if matching is not None:
                     yield matching
 
-    async def _next(self, after: int, chosen: EventFilter) -> list[tuple[int, RecordedEvent | None]]:
-        """What comes behind `after`: each event's number, and the event where the filter matches it."""
+    async def behind(self, after: int, chosen: EventFilter) -> list[tuple[int, RecordedEvent | None]]:
+        """What comes behind `after`: each event's number, and the event where the filter matches it.
+
+        Not all of it at once, and never nothing where this process has seen the log behind `after`.
+        """
         if self._ring and self._ring[0].seq <= after + 1:
             begin = after + 1 - self._ring[0].seq
             latest = [self._ring[index] for index in range(begin, len(self._ring))]

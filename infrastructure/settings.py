@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     """How far above the ask a market buy is reserved."""
     max_open_orders: int = Field(default=200, ge=1)
 
+    handlers: bool = True
+    """Whether `serve` runs handlers of events too; not needed where `worker` processes do."""
+    handler_attempts: int = Field(default=8, ge=1)
+    """How often a handler tries an event before that is a dead letter."""
+    handler_pause_ms: int = Field(default=100, ge=1)
+    """How long it waits before it tries again; each time twice as long, up to half a minute."""
+
     page_size: int = Field(default=50, ge=1)
     page_size_max: int = Field(default=100, ge=1)
     relay_poll_ms: int = Field(default=500, ge=10)

@@ -210,6 +210,8 @@ class EventType(StrEnum):
     RISK_LIMIT_CHANGED = "RISK_LIMIT_CHANGED"
     TRADING_PAUSED = "TRADING_PAUSED"
     TRADING_RESUMED = "TRADING_RESUMED"
+    NOTIFICATION_SENT = "NOTIFICATION_SENT"
+    NOTIFICATION_READ = "NOTIFICATION_READ"
 
 
 class AggregateType(StrEnum):
@@ -222,3 +224,4 @@ class AggregateType(StrEnum):
     ORDER = "Order"
     POSITION = "Position"
     MARKET = "Market"
+    NOTIFICATION = "Notification"

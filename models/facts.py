@@ -7,6 +7,7 @@ from uuid import UUID
 
 from models.enums import AggregateType, EventType
 from models.events import Event, RecordedEvent, payload
+from models.notifications import Notification
 from models.orders import Fill, Order
 from models.payloads import read
 from models.portfolios import Portfolio, TradingStatus, Transaction
@@ -99,6 +100,21 @@ def of_market(kind: EventType, status: TradingStatus, version: int, actor_id: UU
     )
 
 
+def of_notification(kind: EventType, notification: Notification, actor_id: UUID | None, now: datetime) -> Event:
+    """A user was told of something, or has read it."""
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.NOTIFICATION,
+        aggregate_id=notification.id,
+        version=notification.version,
+        owner_id=notification.owner_id,
+        portfolio_id=None,
+        actor_id=actor_id,
+        occurred_at=now,
+        payload=payload(notification=notification),
+    )
+
+
 def order_of(event: RecordedEvent) -> OrderAsOf:
     """The order as it was after an order's event."""
     return read(OrderAsOf, event.data["order"])
@@ -108,6 +124,22 @@ def position_of(event: RecordedEvent) -> PositionAsOf:
     """The position as it was after a position's event."""
     data = event.data
     return read(PositionAsOf, {**data["position"], "mark": data["mark"]})
+
+
+def notification_of(event: RecordedEvent) -> Notification:
+    """The notification as it was after its event."""
+    return read(Notification, event.data["notification"])
+
+
+def status_of(event: RecordedEvent) -> TradingStatus:
+    """What trading was let through after it was paused or resumed, in a portfolio or for everybody."""
+    data = event.data
+    if "tradingStatus" in data:
+        return read(TradingStatus, data["tradingStatus"])
+    portfolio = read(Portfolio, data["portfolio"])
+    return TradingStatus(
+        portfolio.trading_state, portfolio.trading_reason, portfolio.trading_since, portfolio.resume_after
+    )
 
 
 def fill_of(event: RecordedEvent) -> Fill | None:

@@ -38,10 +38,14 @@ from resolvers.accounts.commands import (
     update_preferences,
     update_profile,
 )
+from resolvers.alerts.commands import mark_notifications_read
 from resolvers.orders.commands import ReplaceOrder, cancel_order, expire_due, place_order, replace_order, trigger_order
 from resolvers.portfolios.commands import update_portfolio
+from resolvers.registry import HANDLERS, bus_of
 from resolvers.risk.commands import pause_trading, resume_trading, set_risk_limit
 from tests.support.clock import ManualClock
+from tests.support.handlers import drain
+from tests.support.handlers import told as told_of
 from tests.support.market import Market, Trader
 from tests.support.people import PASSWORD, context_of, signed_up
 
@@ -268,6 +272,7 @@ async def told(services: Services) -> dict[EventType, list[RecordedEvent]]:
 async def play(services: Services, clock: ManualClock) -> None:
     """A story in which everything happens that can."""
     market = await Market.open(services)
+    await bus_of(services).register()
     trader = await Trader.with_cash(services, email=EMAIL)
     await _account(services, trader)
     await update_portfolio(trader.ctx, trader.portfolio_id, "Long term")
@@ -277,6 +282,7 @@ async def play(services: Services, clock: ManualClock) -> None:
     await _stop(market, trader, clock)
     await _end_orders(services, trader, clock)
     await _pause(services, trader, clock)
+    await _tell(services, trader)
     await logout_everywhere(trader.ctx)
 
 
@@ -326,6 +332,12 @@ async def _end_orders(services: Services, trader: Trader, clock: ManualClock) ->
     assert await expire_due(services) == 1
 
 
+async def _tell(services: Services, trader: Trader) -> None:
+    """The handlers do what they do, and a notification is read."""
+    await drain(services)
+    await mark_notifications_read(trader.ctx, [(await told_of(services, title="Bought 4 AAPL at 270.02"))[0].id])
+
+
 async def _pause(services: Services, trader: Trader, clock: ManualClock) -> None:
     await pause_trading(trader.ctx, trader.portfolio_id, "Holiday", None, reduce_only=False)
     await resume_trading(trader.ctx, trader.portfolio_id)
@@ -335,3 +347,12 @@ async def _pause(services: Services, trader: Trader, clock: ManualClock) -> None
     await pause_trading(admin, None, "Feed outage", None, reduce_only=True)
     clock.advance(minutes=5)
     await resume_trading(admin, None)
+
+
+# ---------------------------------------------------------------- handlers
+
+
+def test_handlers_page_when_it_lists_who_reacts_to_what_then_that_is_the_registry() -> None:
+    shown = {row[0].strip("`"): words(row[1]) for row in rows(section(page("docs/handlers.md"), "Who reacts to what"))}
+    assert shown == {handler.name: {kind.value for kind in handler.types} for handler in HANDLERS}
+    assert list(shown) == [handler.name for handler in HANDLERS]

@@ -18,6 +18,7 @@ DECISION_LINES_MAX = 59
 
 # The boundaries that may catch everything, each with its reason.
 CATCHES_ALL = {
+    "infrastructure/bus.py": "a handler that fails is retried, then given up as a dead letter; the others go on",
     "infrastructure/broker.py": "an order that can't be dealt with is logged and left aside; the market goes on",
     "infrastructure/background.py": "a background task's failure is logged; it never ends the task unseen",
 }

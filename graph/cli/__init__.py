@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from graph.cli.events import events
 from graph.cli.files import candles, instruments, quotes
 from graph.cli.running import with_services
 from graph.cli.serving import serve
+from graph.cli.working import worker
 from graph.schema import printed
 from infrastructure.migrations import migrate as migrate_database
 from infrastructure.services import Services
@@ -19,6 +21,8 @@ SCHEMA = Path("schema.graphql")
 app = typer.Typer(help="Orders, portfolios and risk over GraphQL.", no_args_is_help=True, add_completion=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
 app.command()(serve)
+app.command()(worker)
+app.add_typer(events, name="events")
 app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")
 app.add_typer(candles, name="candles")

@@ -11,7 +11,8 @@ from models.cursors import CursorExpired
 from models.enums import AggregateType, EventType
 from models.errors import BadRequest
 from models.events import EventFilter, RecordedEvent
-from models.facts import OrderAsOf, PositionAsOf, fill_of, order_of, position_of
+from models.facts import OrderAsOf, PositionAsOf, fill_of, notification_of, order_of, position_of
+from models.notifications import Notification
 from models.orders import Fill
 from models.positions import Position
 from resolvers.context import Context
@@ -132,6 +133,14 @@ async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> As
     async with contextlib.aclosing(_follow(ctx, visible(ctx, chosen), after)) as events:
         async for event, _ in events:
             yield event
+
+
+async def notifications(ctx: Context) -> AsyncGenerator[Notification, None]:
+    """What the viewer is told, from now on."""
+    chosen = EventFilter(types=frozenset({EventType.NOTIFICATION_SENT}), owner_id=ctx.owner_id)
+    async with contextlib.aclosing(_follow(ctx, chosen, None)) as events:
+        async for event, _ in events:
+            yield notification_of(event)
 
 
 async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) -> EventFilter:

@@ -59,7 +59,7 @@ def _paths(given: GraphQLInputType, path: str) -> Iterator[str]:
 
 EVERYBODYS_NODES = {"Instrument"}
 NODES_WITH_OWNER = {
-    "ApiKey", "Event", "Fill", "Order", "Portfolio", "Position", "RiskLimit", "Transaction", "User",
+    "ApiKey", "Event", "Fill", "Notification", "Order", "Portfolio", "Position", "RiskLimit", "Transaction", "User",
 }  # fmt: skip
 
 ERRORS = "errors { __typename code message path }"
@@ -149,6 +149,11 @@ PLACES: dict[str, tuple[str, str]] = {
         f"""mutation ($id: ID!) {{ resumeTrading(input: {{ portfolioId: $id }})
             {{ tradingStatus {{ state }} {ERRORS} }} }}""",
     ),
+    "Mutation.markNotificationsRead.input.ids": (
+        "Notification",
+        f"""mutation ($id: ID!) {{ markNotificationsRead(input: {{ ids: [$id] }})
+            {{ notifications {{ id }} {ERRORS} }} }}""",
+    ),
     "Mutation.revokeApiKey.input.apiKeyId": (
         "ApiKey",
         f"mutation ($id: ID!) {{ revokeApiKey(input: {{ apiKeyId: $id }}) {{ apiKey {{ revokedAt }} {ERRORS} }} }}",
@@ -189,7 +194,8 @@ SILENT = {"Subscription.events.filter.portfolioId", "Subscription.events.filter.
 
 # What can be asked without an id is one's own, or everybody's.
 OWN = {
-    "viewer": """{ viewer { id email apiKeys { id } portfolios { edges { node { id
+    "viewer": """{ viewer { id email apiKeys { id } notifications { edges { node { id subject { id } } } }
+        portfolios { edges { node { id
         positions { edges { node { id } } } orders { edges { node { id fills { edges { node { id } } } } } }
         transactions { edges { node { id } } } riskLimits { id } } } } orders { edges { node { id } } } } }""",
     "orders": """{ orders { edges { node {

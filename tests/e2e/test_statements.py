@@ -10,6 +10,7 @@ from graph.base import global_id
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE
 from resolvers.portfolios.commands import create_portfolio
+from tests.support.handlers import drain, from_the_beginning
 from tests.support.market import Market, Trader, statements
 from tests.support.people import context_of, signed_up
 from tests.support.wire import Client
@@ -57,6 +58,14 @@ QUESTIONS = {
         8,
     ),
     "the audit trail": ("{ events(first: 50) { edges { cursor node { type aggregateId payload } } } streamCursor }", 2),
+    "notifications with what they are about": (
+        """{ viewer { notifications(first: 50, unreadOnly: true) { edges { node {
+            title subject {
+                ... on Order { status portfolio { name } } ... on Position { tradeSummary { heldSeconds } }
+            }
+        } } } } }""",
+        4,
+    ),
     "nodes by their ids": (
         "query ($user: ID!, $portfolio: ID!) { nodes(ids: [$user, $portfolio, $portfolio]) { id __typename } }",
         3,
@@ -94,6 +103,8 @@ async def world(services: Services, orders: int, portfolios: int) -> World:
     for number in range(orders):
         portfolio = made[0] if number < len(SYMBOLS) else made[number % portfolios]
         await Trader(ctx, portfolio.id).trade("BUY", "10", "100.00", SYMBOLS[number % len(SYMBOLS)])
+    await from_the_beginning(services)
+    await drain(services)
     # It reads on its own account, which is nobody's question.
     await services.relay.reached(await position(services))
     await services.relay.stop()

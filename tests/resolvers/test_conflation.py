@@ -119,13 +119,13 @@ async def test_heartbeat_when_events_are_still_on_their_way_then_it_does_not_cla
     trader = await Trader.with_cash(services)
     await services.relay.reached(await head(services))
     begin = cursor_of(trader.ctx, services.relay.position)
-    go, read = asyncio.Event(), services.relay._next
+    go, read = asyncio.Event(), services.relay.behind
 
     async def slowly(after: int, chosen: EventFilter) -> list[tuple[int, RecordedEvent | None]]:
         await go.wait()
         return await read(after, chosen)
 
-    monkeypatch.setattr(services.relay, "_next", slowly)
+    monkeypatch.setattr(services.relay, "behind", slowly)
     await trader.trade("BUY", "5", "200")
     await services.relay.reached(await head(services))
     stream = positions(trader.ctx, trader.portfolio_id, begin, 1)

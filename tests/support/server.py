@@ -22,6 +22,7 @@ WAIT_S_MAX = 60.0
 OUTPUT_LINES_SHOWN = 80
 ACCESS = "[uvicorn.access]"
 POLL_S = 0.02
+WORKS = "Tradegraph worker"
 COMMAND = Path(sys.executable).with_name("tradegraph")
 
 
@@ -31,6 +32,8 @@ class Server:
     Without a `database_url` it is the embedded default: SQLite under `home`, migrated and seeded by the server itself.
     As an asynchronous context manager it starts and ends; what goes wrong inside is shown with its output.
     """
+
+    WORDS = ("serve",)
 
     def __init__(self, home: Path, database_url: str = "", **settings: Any) -> None:
         """`settings` are those of `Settings`, by their names."""
@@ -132,7 +135,7 @@ class Server:
         self.home.mkdir(parents=True, exist_ok=True)
         with self._output_path.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - own words
-                [COMMAND, "serve"], env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [COMMAND, *self.WORDS], env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         self._watchdog = _watch(self._process.pid)
 
@@ -146,6 +149,22 @@ class Server:
             self._watchdog.kill()
             self._watchdog.communicate()
             self._watchdog = None
+
+
+class Worker(Server):
+    """`tradegraph worker`, which serves nobody."""
+
+    WORDS = ("worker",)
+
+    async def ready(self) -> None:
+        """Wait until it works."""
+        deadline = time.monotonic() + WAIT_S_MAX
+        begun = self.output.count(WORKS)
+        while self.output.count(WORKS) == begun:
+            assert self._process is not None, "the worker is down"
+            assert self._process.poll() is None, f"the worker has ended:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"the worker was not ready in time:\n{self.tail()}"
+            await asyncio.sleep(POLL_S)
 
 
 async def _is_ready(http: httpx.AsyncClient) -> bool:
