@@ -1,7 +1,7 @@
 # What a person types. Needs GNU make 4 and Python 3.11 or newer, nothing else.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check schema bench soak lock
+.PHONY: help setup run test check schema bench soak clients lock
 MAKEFLAGS += --no-print-directory
 
 # `make test ARGS='-k orders'`: more words for what is run.
@@ -27,7 +27,7 @@ run: $(HAS_RUNTIME) ## serve http://127.0.0.1:8000/graphql, with demo data the f
 	@exec $(BIN)/tradegraph serve $(ARGS)
 
 test: $(HAS_TESTS) ## the whole suite, on SQLite and on a real PostgreSQL that it starts itself
-	$(BIN)/python -m pytest -m 'not soak' -n 2 --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -m 'not soak and not clients' -n 2 --dist loadscope $(ARGS)
 
 check: $(HAS_TESTS) ## lint, format, types, imports between rooms, drift of schema.graphql
 	$(BIN)/ruff check .
@@ -44,6 +44,13 @@ bench: $(HAS_TESTS) ## the benchmarks, p50 and p99
 
 soak: $(HAS_TESTS) ## what takes longer than the suite may
 	$(BIN)/python -m pytest -m soak --timeout 7200 $(ARGS)
+
+clients: $(HAS_TESTS) tests/clients/node_modules/.package-lock.json ## real clients against a running server; needs Node
+	$(BIN)/python -m pytest -m clients $(ARGS)
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
+	npm ci --prefix tests/clients --no-audit --no-fund
+	@touch $@
 
 # The written command is also each lock's first line, so it stays as it is. `make lock ARGS=--upgrade` takes newer versions.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra build

@@ -7,26 +7,31 @@ from collections.abc import AsyncIterator
 
 import structlog
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graph import graphiql
-from graph.errors import settle
-from graph.process import Process, build_process, build_services
+from graph import errors, graphiql, probes
+from graph.process import build_process, build_services
 from graph.schema import build_schema
-from graph.wire import Wire
+from graph.wire.http import Endpoint
+from graph.wire.lasting import settle
+from graph.wire.pipeline import Pipeline
+from graph.wire.sockets import Sockets
 from infrastructure.clock import Clock
-from infrastructure.database import DatabaseUnavailable
 from infrastructure.ids import Ids
 from infrastructure.passwords import Passwords
 from infrastructure.settings import Settings
 
 ENDPOINT = "/graphql"
 
+STRICT = [
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -34,7 +39,8 @@ def create_app(
     settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None, passwords: Passwords | None = None
 ) -> Starlette:
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
-    wire = Wire(build_schema())
+    schema = build_schema()
+    pipeline = Pipeline(schema, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -43,55 +49,63 @@ def create_app(
             await process.start()
             yield
             await settle()
+            await errors.settle()
         finally:
             await process.stop()
 
     return Starlette(
         routes=[
-            Route(ENDPOINT, wire),
-            WebSocketRoute(ENDPOINT, wire),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
+            Route(ENDPOINT, Endpoint(pipeline, settings)),
+            WebSocketRoute(ENDPOINT, Sockets(schema)),
+            *probes.routes(),
             *graphiql.routes(),
         ],
-        middleware=[Middleware(RequestId)],
+        middleware=_middleware(settings),
         lifespan=lifespan,
     )
 
 
-async def healthz(_request: Request) -> Response:
-    """The process runs."""
-    return PlainTextResponse("ok\n")
+def _middleware(settings: Settings) -> list[Middleware]:
+    found = [Middleware(Envelope, production=settings.production)]
+    if settings.cors_origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "last-event-id"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+        found.append(cors)
+    return found
 
 
-async def readyz(request: Request) -> Response:
-    """Whether requests can be served: 200, or 503 with what is lacking."""
-    process: Process = request.app.state.process
-    try:
-        lacking = await process.lacks()
-    except DatabaseUnavailable:
-        lacking = ["database"]
-    return JSONResponse({"ready": not lacking, "lacking": lacking}, 503 if lacking else 200)
+class Envelope:
+    """What every answer has: the request's id (the caller's, or a new one), which is in each line of the log too.
 
+    In production also what browsers are to be strict about.
+    """
 
-class RequestId:
-    """Binds `X-Request-Id` (the caller's, or a new one) to the log lines of a request, and sends it back."""
-
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, production: bool) -> None:
         self._app = app
+        self._headers = STRICT if production else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = _request_id(scope)
+        headers = [(b"x-request-id", request_id.encode()), *self._headers]
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_headers)
+
+
+def _request_id(scope: Scope) -> str:
+    given: str = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

@@ -1,9 +1,10 @@
 """From a request or a websocket to the `resolvers.context.Context` of one operation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 
 from infrastructure.services import Services
 from resolvers.accounts.queries import authorization
@@ -40,12 +41,15 @@ class Connection:
         return Context(self.services, self.viewer, self.address, position, self.client)
 
 
-async def of_request(services: Services, request: Request) -> Context:
-    """The context of an operation over HTTP; raises `Unauthenticated` for a token or a key that is not good."""
+async def of_request(services: Services, headers: Mapping[str, str], address: str) -> Context:
+    """The context of an operation over HTTP, by its headers (names in small letters).
+
+    Raises `Unauthenticated` for a token or a key that is not good.
+    """
     # Before the first read: no value in the answer may be older than this position.
     position = services.relay.position
-    viewer = await authorization(services, request.headers.get(AUTHORIZATION), request.headers.get(API_KEY))
-    return Context(services, viewer, address_of(request), position, client_of(request))
+    viewer = await authorization(services, headers.get(AUTHORIZATION), headers.get(API_KEY))
+    return Context(services, viewer, address, position, named(headers.get("user-agent")))
 
 
 def address_of(connection: HTTPConnection) -> str:
@@ -55,4 +59,9 @@ def address_of(connection: HTTPConnection) -> str:
 
 def client_of(connection: HTTPConnection) -> str | None:
     """The program that it comes from, as it calls itself; none if it does not."""
-    return connection.headers.get("user-agent", "").strip()[:CLIENT_LENGTH_MAX] or None
+    return named(connection.headers.get("user-agent"))
+
+
+def named(agent: str | None) -> str | None:
+    """A program's name for itself, as long as it may be; none for an empty one."""
+    return (agent or "").strip()[:CLIENT_LENGTH_MAX] or None

@@ -20,7 +20,7 @@ from strawberry.extensions import SchemaExtension
 import graph.words  # noqa: F401  # reason: makes the enums known before a type names them
 from graph.base import later, list_of
 from graph.scalars import ScalarError
-from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
+from infrastructure.database import COMMITS, DatabaseUnavailable, OutcomeUnknown
 from models import errors as domain
 from models.cursors import CursorExpired
 from models.enums import ErrorCode
@@ -36,6 +36,9 @@ PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_USER_INPUT = "BAD_USER_INPUT"
 UNAVAILABLE_CODE = "UNAVAILABLE"
+FORBIDDEN = "FORBIDDEN"
+DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 UNAVAILABLE = "The database can't be reached just now: this could not be read. Try again."
 NOTHING_WRITTEN = "The database can't be reached just now; nothing was written. Try again."
 
@@ -136,14 +139,16 @@ def answering(
 ) -> Callable[[Callable[P, Awaitable[Answer]]], Callable[P, Coroutine[Any, Any, Answer]]]:
     """Decorate a mutation's resolver: what refuses it becomes `payload(errors=...)`.
 
-    It runs shielded: once begun it ends, though its caller has left.
+    Where nobody watches its commits (`graph.wire.lasting`) it runs shielded: once begun it ends, though its caller has
+    left.
     """
 
     def around(resolver: Callable[P, Awaitable[Answer]]) -> Callable[P, Coroutine[Any, Any, Answer]]:
         @functools.wraps(resolver)
         async def answered(*args: P.args, **kwargs: P.kwargs) -> Answer:
             try:
-                return await _shielded(_alone(resolver, *args, **kwargs))
+                work = _alone(resolver, *args, **kwargs)
+                return await (_shielded(work) if COMMITS.get() is None else work)
             except domain.Refused as refused:
                 return payload(errors=list(refused.faults))
             except domain.Unauthenticated as error:
@@ -220,7 +225,7 @@ class Phases(SchemaExtension):
         for error in self.execution_context.pre_execution_errors or ():
             node = error.nodes[0] if error.nodes else None
             literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
-            _coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)
+            coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)
 
 
 def _has_nul(value: object) -> bool:
@@ -241,7 +246,7 @@ def said(error: GraphQLError) -> GraphQLError:
         return error
     cause = _cause(error)
     if isinstance(cause, GraphQLError | ScalarError):
-        return _coded(error, PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else BAD_USER_INPUT)
+        return coded(error, PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else BAD_USER_INPUT)
     known = _known(cause)
     if known is None:
         correlation_id = secrets.token_hex(8)
@@ -257,7 +262,8 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _coded(error: GraphQLError, code: str) -> GraphQLError:
+def coded(error: GraphQLError, code: str) -> GraphQLError:
+    """The error, with its code."""
     error.extensions = {**(error.extensions or {}), "code": code}
     return error
 

@@ -40,6 +40,7 @@ from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
 from models.positions import Position
 from models.risk import RiskLimit
+from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import cursor_of
 from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, fills_of_portfolio, orders_of_portfolio
@@ -110,10 +111,11 @@ def _unpriced(parent: strawberry.Parent[Worth], info: Info) -> Awaitable[list[Li
 
 @strawberry.type(description="What a portfolio is worth. Null where a price is missing: never made up.")
 class Valuation:
-    """Shows a `Worth`."""
+    """Shows a `Worth`, or what `history` answers with."""
 
     portfolio: domain.Portfolio = strawberry.field(
-        graphql_type=later("portfolios", "Portfolio"), description="The portfolio, as it is valued."
+        graphql_type=later("portfolios", "Portfolio"),
+        description="The portfolio, as it is valued; of a past moment's valuation: as it is now.",
     )
     as_of: datetime = _valued("as_of", "When.")
     cash: Decimal = _valued("cash", "The cash.")
@@ -130,6 +132,11 @@ class Valuation:
 
 Filter = Annotated[
     TransactionFilter | None, strawberry.argument(name="filter", description="Which rows; all if not given.")
+]
+
+
+At = Annotated[
+    datetime, strawberry.argument(description="When: from the moment that the portfolio was made up to now.")
 ]
 
 
@@ -193,6 +200,10 @@ def _transactions(
     return queries.transactions_of(info.context, parent.id, page_args(first, after, last, before), choice)
 
 
+def _history(parent: strawberry.Parent[domain.Portfolio], info: Info, at: At) -> Awaitable[PortfolioSnapshot]:
+    return history(info.context, parent, at)
+
+
 def _risk_limits(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[RiskLimit]]:
     return risk_limits(info.context, parent.id)
 
@@ -218,6 +229,11 @@ class Portfolio(Node):
         _buying_power, "`cash` less `reservedCash` less one and a half times the market value of short positions."
     )
     valuation: Valuation = resolved(_valuation, "What it is worth at the latest prices.")
+    history: Any = resolved(
+        _history,
+        "Cash and positions as they stood at that time, rebuilt from the event log.",
+        later("history", "PortfolioSnapshot"),
+    )
     positions: PositionConnection = resolved(_positions, "Its positions, oldest first.")
     orders: OrderConnection = resolved(_orders, "Its orders, newest first.")
     fills: FillConnection = resolved(_fills, "Its fills, newest first.")

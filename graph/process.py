@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from infrastructure.budgets.limiter import Limiter
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -9,11 +10,13 @@ from infrastructure.key_uses import KeyUses
 from infrastructure.migrations import is_migrated, migrate
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
+from infrastructure.redis import Redis
 from infrastructure.relay import Relay
 from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
+from resolvers.events.snapshots import Snapshots
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
 from resolvers.registry import bus_of
@@ -51,7 +54,7 @@ class Process:
         await prepare(services)
         await self._start(services.relay)
         # Before the market opens: the demo's year is filled at its own prices. A replay may have none for it.
-        if settings.embedded and settings.seed_demo and settings.replay is None:
+        if settings.seeds_demo and settings.replay is None:
             await seed_demo(services)
         for work in self._works:
             await self._start(work)
@@ -61,19 +64,13 @@ class Process:
         await work.start()
 
     async def stop(self) -> None:
-        """Stop every work that was started, the last first, and close the database."""
+        """Stop every work that was started, the last first, and close the connections."""
         while self._started:
             await self._started.pop().stop()
+        await self.services.limiter.settle()
+        if self.services.redis is not None:
+            await self.services.redis.close()
         await self.services.database.close()
-
-    async def lacks(self) -> list[str]:
-        """What is not there yet before requests can be served; nothing when it is ready."""
-        lacking = []
-        if not await is_migrated(self.services.database):
-            lacking.append("migrations")
-        if not self.services.quotes.all():
-            lacking.append("quotes")
-        return lacking
 
 
 async def prepare(services: Services) -> None:
@@ -94,6 +91,8 @@ def build_services(
     """The services of a process by its settings, with a test's own clock, ids and password hashing if it gives any."""
     clock = clock or SystemClock()
     database = Database(settings)
+    redis = Redis(settings) if settings.redis_url else None
+    limiter = Limiter(clock, redis, settings.limit_fallback_share)
     return Services(
         settings=settings,
         clock=clock,
@@ -103,11 +102,13 @@ def build_services(
         quotes=QuoteBoard(settings.quote_stale_after_ms),
         passwords=passwords or Passwords(),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
-        throttle=Throttle(settings),
+        limiter=limiter,
+        throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
+        redis=redis,
     )
 
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    return Process(services, works=[services.key_uses, bus_of(services), TradingFloor(services)])
+    return Process(services, works=[services.key_uses, Snapshots(services), bus_of(services), TradingFloor(services)])

@@ -1,6 +1,7 @@
 """The broker: what takes orders to a market and brings their executions back."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -147,12 +148,14 @@ class PaperBroker:
             await self.load()
             for symbol in list(self._orders):
                 await self._deal_with(symbol)
-        async for event in self._relay.follow(place, EventFilter(aggregate_type=AggregateType.ORDER)):
-            order = order_of(event)
-            async with self._one_at_a_time:
-                if self._take(order):
-                    await self._take_over()
-                    await self._deal_with(order.symbol)
+        orders = self._relay.follow(place, EventFilter(aggregate_type=AggregateType.ORDER))
+        async with contextlib.aclosing(orders) as events:
+            async for event in events:
+                order = order_of(event)
+                async with self._one_at_a_time:
+                    if self._take(order):
+                        await self._take_over()
+                        await self._deal_with(order.symbol)
 
     def _take(self, order: Order) -> bool:
         """Keep what is newest of an order; whether there is something to match anew."""

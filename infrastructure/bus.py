@@ -169,15 +169,13 @@ class Runner:
 
     async def go_on(self, at: Checkpoint, seen: int) -> tuple[Checkpoint, int]:
         """The next stretch of the log: where the checkpoint is after it, and up to where there is nothing to do."""
-        found = await self._relay.behind(seen, self._handler.chosen)
-        own = [event for _, event in found if event is not None]
+        own, until = await self._relay.behind(seen, self._handler.chosen)
         for begin in range(0, len(own), self._handler.batch):
             at = await self._deal(at, own[begin : begin + self._handler.batch])
-        seen = max(seen, found[-1][0])
-        if seen - at.seq >= IDLE_MAX:
+        if until - at.seq >= IDLE_MAX:
             async with self._database.write() as tx:
-                at = await move(tx, at, seen)
-        return at, seen
+                at = await move(tx, at, until)
+        return at, until
 
     async def _deal(self, at: Checkpoint, batch: Sequence[RecordedEvent]) -> Checkpoint:
         """All of them in one transaction; if that fails, each in one of its own."""

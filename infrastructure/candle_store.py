@@ -1,12 +1,13 @@
 """The table of candles: written so that nothing is ever counted twice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 # SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.database import Database, Transaction
 from infrastructure.rows import columns, read_all, table, values
@@ -66,6 +67,38 @@ async def latest_openings(database: Database, interval: CandleInterval) -> dict[
     )
     async with database.read() as connection:
         return {row[0]: row[1] for row in await connection.execute(select(INSTRUMENTS.c.symbol, latest))}
+
+
+async def last_closed(connection: AsyncConnection, symbols: Iterable[str], moment: datetime) -> dict[str, Candle]:
+    """Of each symbol the candle that closed last at or before the moment, the shortest of those that closed together.
+
+    A symbol that has none is left out.
+    """
+    latest = [
+        select(CANDLES.c.opened_at)
+        .where(
+            CANDLES.c.symbol == INSTRUMENTS.c.symbol,
+            CANDLES.c.interval == interval,
+            CANDLES.c.opened_at <= moment - length,
+        )
+        .order_by(CANDLES.c.opened_at.desc())
+        .limit(1)
+        .correlate(INSTRUMENTS)
+        .scalar_subquery()
+        for interval, length in LENGTHS.items()
+    ]
+    asked = select(INSTRUMENTS.c.symbol, *latest).where(INSTRUMENTS.c.symbol.in_(sorted(symbols)))
+    found = []
+    for symbol, *opened in await connection.execute(asked):
+        closed = [(at, each) for at, each in zip(opened, LENGTHS, strict=True) if at is not None]
+        if closed:
+            at, interval = max(closed, key=lambda each: each[0] + LENGTHS[each[1]])
+            key = (CANDLES.c.symbol == symbol, CANDLES.c.interval == interval, CANDLES.c.opened_at == at)
+            found.append(and_(*key))
+    if not found:
+        return {}
+    candles = await read_all(connection, Candle, select(*columns(CandleRow, Candle)).where(or_(*found)))
+    return {candle.symbol: candle for candle in candles}
 
 
 async def _beside(transaction: Transaction, parts: Sequence[Candle], interval: CandleInterval) -> list[Candle]:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -33,6 +35,19 @@ class OutcomeUnknown(Exception):  # noqa: N818 - reason: the name says what is k
 
 class DatabaseUnavailable(Exception):  # noqa: N818 - reason: likewise
     """The database can't be reached, or did not answer in time; nothing was written."""
+
+
+@dataclass
+class Commits:
+    """Of whoever set it as `COMMITS`: whether they are committing just now, and how often they have begun to."""
+
+    begun: int = 0
+    under_way: bool = False
+    ended: Callable[[], object] | None = None
+    """Called when the one under way has come to its end, however."""
+
+
+COMMITS: ContextVar[Commits | None] = ContextVar("commits", default=None)
 
 
 class Transaction:
@@ -68,6 +83,12 @@ class Database:
         self.listeners: list[Callable[[int], None]] = []
         """Called with the log's position after each commit that appended to it."""
 
+    @property
+    def used(self) -> dict[str, int]:
+        """How many connections are lent just now, by what they do."""
+        engines = {"writer": self.writer, "reader": self.reader}
+        return {role: engine.pool.checkedout() for role, engine in engines.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
+
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block and rolls back if the block raises.
@@ -81,7 +102,8 @@ class Database:
                 yield transaction
                 if transaction.events:
                     transaction.position = await log.append(connection, transaction.events)
-            await _commit(connection)
+            with _watched():
+                await _commit(connection)
         if transaction.position:
             for listener in self.listeners:
                 listener(transaction.position)
@@ -128,6 +150,23 @@ async def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
     if cancelled:
         raise asyncio.CancelledError from task.exception()
     task.result()
+
+
+@contextlib.contextmanager
+def _watched() -> Any:
+    """A commit, for who watches those of this task."""
+    commits = COMMITS.get()
+    if commits is None:
+        yield
+        return
+    commits.begun += 1
+    commits.under_way = True
+    try:
+        yield
+    finally:
+        commits.under_way = False
+        if commits.ended is not None:
+            commits.ended()
 
 
 async def _commit(connection: AsyncConnection) -> None:

@@ -1,13 +1,17 @@
-"""Reads the log as it grows, and wakes those who follow it.
+"""Reads the log as it grows, and tells those who follow it.
 
-One reader a process. Followers hold nothing but their own position: they read from the ring of the latest events, or
-from the table when they are further behind, so that a slow one costs no memory and loses nothing.
+One reader a process. It looks up whom an event concerns by its owner, so that its cost does not grow with the number of
+the others. A follower that keeps up has what is new put into a bounded queue; one that is behind reads from the ring of
+the latest events, or from the table, so that a slow one costs no memory and loses nothing.
 """
 
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
 
 import structlog
 
@@ -17,9 +21,19 @@ from infrastructure.database import Database
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
+QUEUE_MAX = 256
+"""Events that are kept for a follower; one that has more to come reads them from the log itself."""
 EVERYTHING = EventFilter()
 
+Told = Callable[[RecordedEvent], None]
+
 logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listener:
+    chosen: EventFilter
+    told: Told
 
 
 class Relay:
@@ -32,7 +46,11 @@ class Relay:
         self._news = asyncio.Event()
         self._grown = asyncio.Condition()
         self._task = Background("relay", self._run)
-        self._stopped = False
+        self._owned: dict[UUID, set[_Listener]] = {}
+        self._public: set[_Listener] = set()
+        self._any: set[_Listener] = set()
+        self._followers: set[Follower] = set()
+        self.stopped = False
         self.position = 0
         self.epoch = ""
 
@@ -41,7 +59,7 @@ class Relay:
         async with self._database.read() as connection:
             head = await log.head(connection)
         self.position, self.epoch = head.seq, head.epoch
-        self._stopped = False
+        self.stopped = False
         self._database.listeners.append(self.wake)
         self._task.start()
 
@@ -51,8 +69,10 @@ class Relay:
             self._database.listeners.remove(self.wake)
         await self._task.stop()
         async with self._grown:
-            self._stopped = True
+            self.stopped = True
             self._grown.notify_all()
+        for follower in list(self._followers):
+            follower.deafen()
 
     def wake(self, _position: int = 0) -> None:
         """Something was committed: read now, not at the next poll."""
@@ -73,49 +93,164 @@ class Relay:
         if not events:
             return False
         async with self._grown:
-            self._ring.extend(events)
-            self.position = events[-1].seq
+            for event in events:
+                self._ring.append(event)
+                self.position = event.seq
+                self._tell(event)
             self._grown.notify_all()
         return True
+
+    def _tell(self, event: RecordedEvent) -> None:
+        concerned = self._public if event.owner_id is None else self._owned.get(event.owner_id, ())
+        # Copies: who is told may stop listening.
+        for listener in (*concerned, *self._any):
+            if listener.chosen.matches(event):
+                listener.told(event)
+
+    def listen(self, chosen: EventFilter, told: Told) -> Callable[[], None]:
+        """Call `told` with each event of the filter that this process sees from now on, in order; answers with its end.
+
+        `told` is called in the middle of everything: it may not wait, and it may not raise.
+        """
+        listener = _Listener(chosen, told)
+        owner_id = chosen.visible_to if chosen.owner_id is None else chosen.owner_id
+        homes = [self._any] if owner_id is None else [self._owned.setdefault(owner_id, set())]
+        if owner_id is not None and chosen.owner_id is None:
+            homes.append(self._public)
+        for home in homes:
+            home.add(listener)
+
+        def end() -> None:
+            for home in homes:
+                home.discard(listener)
+            if owner_id is not None and self._owned.get(owner_id) == set():
+                del self._owned[owner_id]
+
+        return end
 
     async def reached(self, position: int) -> None:
         """Wait until this process has seen the log up to `position`, or has stopped."""
         async with self._grown:
-            await self._grown.wait_for(lambda: self.position >= position or self._stopped)
+            await self._grown.wait_for(lambda: self.position >= position or self.stopped)
 
-    async def follow(
-        self, after: int, chosen: EventFilter, passed: Callable[[int], None] | None = None
-    ) -> AsyncGenerator[RecordedEvent, None]:
+    def coming(self, chosen: EventFilter) -> "asyncio.Future[None]":
+        """Done when an event of the filter comes after this call."""
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        end = self.listen(chosen, lambda _event: None if news.done() else news.set_result(None))
+        news.add_done_callback(lambda _news: end())
+        return news
+
+    def follow(self, after: int, chosen: EventFilter, idle: Callable[[int], None] | None = None) -> "Follower":
         """Every event of the filter with a number above `after`, in order, each once; ends when the relay stops.
 
-        `passed` is told up to which number there is none that has not been taken.
+        `idle` is told each time that nothing is left to give, with the number up to which that is so.
         """
-        position = after
-        while not self._stopped:
-            if passed is not None:
-                passed(position)
-            if position >= self.position:
-                await self.reached(position + 1)
-                continue
-            for recorded, matching in await self.behind(position, chosen):
-                position = recorded
-                if matching is not None:
-                    yield matching
+        return Follower(self, after, chosen, idle)
 
-    async def behind(self, after: int, chosen: EventFilter) -> list[tuple[int, RecordedEvent | None]]:
-        """What comes behind `after`: each event's number, and the event where the filter matches it.
+    def attend(self, follower: "Follower", chosen: EventFilter, told: Told) -> Callable[[], None]:
+        """Listen for a follower, which is told when the relay stops; answers with the end of it."""
+        end = self.listen(chosen, told)
+        self._followers.add(follower)
 
-        Not all of it at once, and never nothing where this process has seen the log behind `after`.
-        """
+        def end_all() -> None:
+            end()
+            self._followers.discard(follower)
+
+        return end_all
+
+    async def behind(self, after: int, chosen: EventFilter) -> tuple[list[RecordedEvent], int]:
+        """The next events of the filter behind `after`, and up to which number there are no more of them."""
+        until = self.position
         if self._ring and self._ring[0].seq <= after + 1:
             begin = after + 1 - self._ring[0].seq
             latest = [self._ring[index] for index in range(begin, len(self._ring))]
-            return [(event.seq, event if chosen.matches(event) else None) for event in latest]
-        until = self.position
+            return [event for event in latest if chosen.matches(event)], until
         async with self._database.read() as connection:
             events = await log.read_after(connection, after, chosen, BATCH)
-        found: list[tuple[int, RecordedEvent | None]] = [(event.seq, event) for event in events if event.seq <= until]
+        found = [event for event in events if event.seq <= until]
         if len(events) == BATCH and events[-1].seq < until:
-            return found
+            return found, events[-1].seq
         # Nothing of the filter is left up to where the process stood before it read: go on from there.
-        return [*found, (until, None)]
+        return found, until
+
+
+class Follower(AsyncIterator[RecordedEvent]):
+    """One reader's way along the log. Has to be closed."""
+
+    def __init__(self, relay: Relay, after: int, chosen: EventFilter, idle: Callable[[int], None] | None) -> None:
+        self._relay = relay
+        self._chosen = chosen
+        self._idle = idle
+        self._queue: collections.deque[RecordedEvent] = collections.deque()
+        self._known = after
+        """Up to here every event of the filter was taken, or is in the queue."""
+        self._passed = after
+        self._waits: asyncio.Future[None] | None = None
+        self._end: Callable[[], None] | None = None
+        """Set while what is new is told."""
+
+    @property
+    def position(self) -> int:
+        """Up to where whoever follows was given every event, and has come back for the next."""
+        return max(self._passed, self._relay.position) if self._parked else self._passed
+
+    @property
+    def _parked(self) -> bool:
+        return self._end is not None and self._waits is not None and not self._waits.done()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> RecordedEvent:
+        while not self._queue:
+            self._passed = max(self._passed, self._known)
+            if self._relay.stopped:
+                raise StopAsyncIteration
+            if self._end is not None:
+                await self._news()
+            elif self._known < self._relay.position:
+                events, self._known = await self._relay.behind(self._known, self._chosen)
+                self._queue.extend(events)
+            else:
+                # Nothing is awaited between comparing positions and this: what comes next is told.
+                self._end = self._relay.attend(self, self._chosen, self._hear)
+        event = self._queue.popleft()
+        # The next one was asked for, so what came before it has been dealt with.
+        self._passed = max(self._passed, event.seq - 1)
+        return event
+
+    async def aclose(self) -> None:
+        """Stop following."""
+        self.deafen()
+
+    def deafen(self) -> None:
+        """No longer be told what is new: it is in the log."""
+        if self._end is not None:
+            self._end()
+            self._end = None
+        self._wake()
+
+    def _hear(self, event: RecordedEvent) -> None:
+        if event.seq <= self._known:
+            return
+        if len(self._queue) >= QUEUE_MAX:
+            self.deafen()
+            return
+        if self._parked:
+            self._passed = max(self._passed, event.seq - 1)
+        self._queue.append(event)
+        self._known = event.seq
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waits is not None and not self._waits.done():
+            self._waits.set_result(None)
+
+    async def _news(self) -> None:
+        if self._idle is not None:
+            self._idle(max(self._passed, self._relay.position))
+        self._waits = asyncio.get_running_loop().create_future()
+        try:
+            await self._waits
+        finally:
+            self._waits = None

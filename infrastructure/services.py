@@ -1,13 +1,16 @@
 """What a process has: made once by the composition root, handed to everything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from infrastructure.budgets.limiter import Limiter
 from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
+from infrastructure.metrics import Metrics
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
+from infrastructure.redis import Redis
 from infrastructure.relay import Relay
 from infrastructure.settings import Settings
 from infrastructure.throttle import Throttle
@@ -26,5 +29,9 @@ class Services:
     quotes: QuoteBoard
     passwords: Passwords
     tokens: Tokens
+    limiter: Limiter
     throttle: Throttle
     key_uses: KeyUses
+    redis: Redis | None = None
+    """None without a `REDIS_URL`: everything that uses it has a way without."""
+    metrics: Metrics = field(default_factory=Metrics)

@@ -4,29 +4,49 @@ import contextlib
 import os
 import secrets
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from limits import parse
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from infrastructure.limit_settings import LimitSettings
 
 SECRET_BYTES_MIN = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class Access(StrEnum):
+    """Who gets something that not everybody needs."""
+
+    EVERYONE = "EVERYONE"
+    ADMIN = "ADMIN"
+    NOBODY = "NOBODY"
 
 
 class SecretUnusable(Exception):  # noqa: N818 - reason: the name says what is wrong
     """The file with the embedded default's secret holds none, or too short a one."""
 
 
-class Settings(BaseSettings):
-    """The settings of one process; frozen. Each is `TRADEGRAPH_` and its name in capitals, but for `DATABASE_URL`."""
+class Settings(LimitSettings):
+    """The settings of one process; frozen.
+
+    Each is `TRADEGRAPH_` and its name in capitals, but for `DATABASE_URL` and `REDIS_URL`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="TRADEGRAPH_", frozen=True, populate_by_name=True, extra="forbid")
 
+    env: Literal["development", "production"] = "development"
+    """`production`: no secret, demo or introspection by default, and what browsers are told is stricter."""
     database_url: str = Field(default="", validation_alias="DATABASE_URL")
     """`postgresql://…` or `sqlite:///…`; empty: the embedded SQLite database under `home`."""
+    redis_url: str = Field(default="", validation_alias="REDIS_URL")
+    """`redis://…`, `rediss://…` (TLS) or `unix://…`; empty: processes share nothing but the database."""
+    redis_timeout_ms: int = Field(default=200, ge=10)
+    """For so long a call may wait for Redis; what then happens is said by who asked."""
+    redis_pool: int = Field(default=16, ge=1)
     home: Path = Path("var")
     """Where the embedded database and its secret are kept."""
     secret: SecretStr = SecretStr("")
@@ -37,15 +57,38 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_json: bool = False
 
+    operation_ms: int = Field(default=5000, ge=1)
+    """How long a query or mutation may take."""
+    body_bytes_max: int = Field(default=256 * 1024, ge=1024)
+    json_depth_max: int = Field(default=64, ge=8)
+    document_tokens_max: int = Field(default=2000, ge=100)
+    document_chars_max: int = Field(default=64 * 1024, ge=1024)
+    documents_max: int = Field(default=1000, ge=1)
+    """How many documents a process keeps parsed and validated, of `documents_chars_max` characters together."""
+    documents_chars_max: int = Field(default=512 * 1024, ge=1024)
+    get_queries: bool = False
+    """Whether queries may come by GET."""
+    batch_max: int = Field(default=0, ge=0, le=100)
+    """How many operations may come in one body as an array; 0: none, only single ones."""
+    gzip_bytes_min: int = Field(default=1024, ge=0)
+    """Answers from this size on are compressed for who takes them so; 0: none."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, with commas between them, whose pages may ask from a browser; `*`: any."""
+    introspection: Access | None = None
+    """Who may ask for the schema: EVERYONE, ADMIN or NOBODY; not set: everyone, in production an ADMIN."""
+    graphiql: Access | None = None
+    """Who gets the page GraphiQL, likewise."""
+    metrics: Access | None = None
+    """Who may see `/metrics`, likewise."""
+    suggestions: bool | None = None
+    """Whether an error says what may have been meant; not set: everywhere but in production."""
+
     access_token_s: int = Field(default=900, ge=1)
     refresh_token_s: int = Field(default=30 * 24 * 3600, ge=1)
     password_length_min: int = Field(default=10, ge=8)
-    login_per_account: str = "5/minute"
-    login_per_address: str = "20/minute"
-    register_per_address: str = "20/hour"
 
-    seed_demo: bool = True
-    """Whether `serve` seeds the demo data into an empty embedded database."""
+    seed_demo: bool | None = None
+    """Whether `serve` seeds the demo data into an empty embedded database; not set: everywhere but in production."""
     market_seed: int = 20260101
     feed_interval_ms: int = Field(default=1000, ge=10)
     quote_stale_after_ms: int = Field(default=5000, ge=1)
@@ -77,6 +120,8 @@ class Settings(BaseSettings):
     relay_poll_ms: int = Field(default=500, ge=10)
     relay_ring: int = Field(default=4096, ge=16)
     """How many of the latest events a process keeps in memory for its subscribers."""
+    snapshot_every: int = Field(default=500, ge=1)
+    """How many events of a portfolio lie between two snapshots of it: the most that its history reads."""
     writer_pool: int = Field(default=8, ge=1)
     reader_pool: int = Field(default=8, ge=1)
     statement_timeout_ms: int = Field(default=5000, ge=1)
@@ -94,21 +139,24 @@ class Settings(BaseSettings):
             raise ValueError("DATABASE_URL has to start with postgresql:// or sqlite:///")
         return url
 
+    @field_validator("redis_url")
+    @classmethod
+    def _a_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("REDIS_URL has to start with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _apart(cls, given: object) -> object:
+        return tuple(each.strip() for each in given.split(",") if each.strip()) if isinstance(given, str) else given
+
     @field_validator("log_level")
     @classmethod
     def _known_level(cls, level: str) -> str:
         if level.upper() not in LOG_LEVELS:
             raise ValueError(f"it has to be one of {', '.join(LOG_LEVELS)}")
         return level.upper()
-
-    @field_validator("login_per_account", "login_per_address", "register_per_address")
-    @classmethod
-    def _a_rate(cls, rate: str) -> str:
-        try:
-            parse(rate)
-        except ValueError:
-            raise ValueError("it has to be a rate like 5/minute") from None
-        return rate
 
     @model_validator(mode="after")
     def _pages_fit(self) -> Self:
@@ -123,7 +171,29 @@ class Settings(BaseSettings):
             raise ValueError(f"TRADEGRAPH_SECRET has to be {SECRET_BYTES_MIN} bytes or more")
         if self.database_url and not secret:
             raise ValueError("TRADEGRAPH_SECRET is required where DATABASE_URL is set")
+        if self.production and not secret:
+            raise ValueError("TRADEGRAPH_SECRET is required where TRADEGRAPH_ENV is production")
         return self
+
+    @property
+    def production(self) -> bool:
+        """Whether strangers reach it."""
+        return self.env == "production"
+
+    @property
+    def shows_suggestions(self) -> bool:
+        """Whether an error says what may have been meant."""
+        return not self.production if self.suggestions is None else self.suggestions
+
+    @property
+    def seeds_demo(self) -> bool:
+        """Whether the demo data, with its known password, is seeded into an empty embedded database."""
+        return self.embedded and (not self.production if self.seed_demo is None else self.seed_demo)
+
+    def granted(self, access: Access | None, *, to_admin: bool) -> bool:
+        """Whether who asks gets it, an ADMIN or not."""
+        given = access or (Access.ADMIN if self.production else Access.EVERYONE)
+        return given is Access.EVERYONE or (given is Access.ADMIN and to_admin)
 
     @property
     def embedded(self) -> bool:

@@ -1,10 +1,11 @@
 """Streams of the latest: a reader gets what is so now, at most so often, and never falls behind."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from typing import TypeVar
 
 from models.errors import BadRequest
+from resolvers.context import Reader
 
 T = TypeVar("T")
 
@@ -21,14 +22,15 @@ def pause_s(every_ms: int | None) -> float:
 
 async def latest(
     read: Callable[[], Awaitable[dict[Hashable, tuple[Hashable, T]]]],
-    changes: Sequence[Callable[[], Coroutine[Any, Any, object]]],
+    changes: Sequence[Callable[[], Awaitable[object]]],
     least_s: float,
+    reader: Reader | None = None,
 ) -> AsyncGenerator[T, None]:
     """What `read` has that is new: by key, each with what tells it from what was sent before.
 
     Reads again when what one of `changes` gave has ended, and not before `least_s` have gone by. Each of them counts
     from its call, not from when it is awaited. The reader sets the pace: what changes while it is busy is sent once, as
-    it is then.
+    it is then. A transport's `reader` is told when a round is over.
     """
     sent: dict[Hashable, Hashable] = {}
     loop = asyncio.get_running_loop()
@@ -40,6 +42,8 @@ async def latest(
                 if key not in sent or sent[key] != mark:
                     sent[key] = mark
                     yield value
+            if reader is not None:
+                reader.rest(None)
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from aiodataloader import DataLoader
@@ -41,6 +41,20 @@ class Viewer:
         return self.user.role is Role.ADMIN and ApiScope.ADMIN in self.scopes
 
 
+class Reader(Protocol):
+    """Who reads a stream, where that is a transport: it ends with the caller's sign-in, resumes, and shares streams."""
+
+    after: str | None
+    """The cursor that the reader came back with; it goes before the operation's own `after`."""
+
+    def rest(self, position: int | None) -> None:
+        """The stream has given everything up to this place of the log (a stream of the latest: none), and waits.
+
+        May not wait, and may not raise.
+        """
+        ...
+
+
 @dataclass
 class Context:
     """One operation's surroundings. `position` is the log's position before its first read.
@@ -53,6 +67,7 @@ class Context:
     address: str
     position: int
     client: str | None = None
+    reader: Reader | None = None
     _loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
 
     @property

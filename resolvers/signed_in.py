@@ -1,41 +1,122 @@
-"""For how long a stream may go on: as long as what its caller presented is good."""
+"""For how long something may go on: as long as what its caller presented is good."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
-from typing import Any, Never, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 from infrastructure import log
-from models.cursors import SEQ_MAX
-from models.enums import AggregateType, EventType
+from models.enums import EventType
 from models.errors import Unauthenticated
 from models.events import EventFilter, RecordedEvent
 from resolvers.context import Context, Viewer
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+ENDS_MAX = 100
+"""Events looked through for one that ended a sign-in while it was looked up."""
 
 
-async def while_signed_in(ctx: Context, stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The stream, until the token, session or key behind it ends, or the role changes: then `Unauthenticated`."""
-    tasks: list[asyncio.Future[Any]] = []
+class Stream(Protocol[T_co]):
+    """What comes one after the other, until it is closed."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        """Itself."""
+        ...
+
+    def __anext__(self) -> Awaitable[T_co]:
+        """What comes next."""
+        ...
+
+    def aclose(self) -> Awaitable[object]:
+        """End it."""
+        ...
+
+
+class SignIn:
+    """Watches over what one caller presented: `ended` is called once with why, when it is no longer good.
+
+    A token has its time, sessions and keys are ended by events, and a role that changes changes what may be seen.
+    """
+
+    def __init__(self, ctx: Context, ended: Callable[[Unauthenticated], None]) -> None:
+        self._ctx = ctx
+        self._viewer = ctx.signed_in()
+        self._ended = ended
+        self._timer: asyncio.TimerHandle | None = None
+        self._stop_listening: Callable[[], None] | None = None
+
+    async def begin(self) -> None:
+        """Watch from when the caller was authenticated on; `ended` may be called before this returns."""
+        ctx, viewer = self._ctx, self._viewer
+        self._stop_listening = ctx.services.relay.listen(_over(viewer), self._hear)
+        if viewer.expires_at is not None:
+            left_s = max((viewer.expires_at - ctx.now).total_seconds(), 0)
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._end, _expired())
+            if not left_s:
+                self._end(_expired())
+                return
+        async with ctx.services.database.read() as connection:
+            # All that is committed since, also what this process has not seen yet: nothing may come before it is known.
+            for event in await log.read_after(connection, ctx.position, _over(viewer), ENDS_MAX):
+                self._hear(event)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+
+    def _hear(self, event: RecordedEvent) -> None:
+        if _ends(self._viewer, event):
+            self._end(_revoked())
+
+    def _end(self, why: Unauthenticated) -> None:
+        if self._stop_listening is not None:
+            self.close()
+            self._ended(why)
+
+
+async def while_signed_in(ctx: Context, stream: Stream[T]) -> AsyncGenerator[T, None]:
+    """The stream, until the token, session or key behind it ends, or the role changes: then `Unauthenticated`.
+
+    A transport that has a reader watches over the sign-in itself, once for all its streams.
+    """
+    if ctx.reader is not None:
+        try:
+            async for item in stream:
+                yield item
+        finally:
+            await stream.aclose()
+        return
+    over: asyncio.Future[Unauthenticated] = asyncio.get_running_loop().create_future()
+    sign_in = SignIn(ctx, over.set_result)
+    tasks: list[asyncio.Future[Any]] = [over]
     try:
-        over = asyncio.ensure_future(_session_over(ctx, await _session_began(ctx)))
-        tasks.append(over)
-        while True:
-            following = asyncio.ensure_future(anext(stream))
+        await sign_in.begin()
+        while not over.done():
+            following = asyncio.ensure_future(_next_of(stream))
             tasks[1:] = [following]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if over.done():
-                over.result()
-            yield following.result()
+            if not over.done():
+                yield following.result()
+        raise over.result()
     except StopAsyncIteration:
         return
     finally:
+        sign_in.close()
         for task in tasks:
             task.cancel()
         # Also those that are done: what they raised is then known, and nobody complains that it was not looked at.
         await asyncio.gather(*tasks, return_exceptions=True)
         await stream.aclose()
+
+
+async def _next_of(stream: Stream[T]) -> T:
+    return await anext(stream)
 
 
 def _ends(viewer: Viewer, event: RecordedEvent) -> bool:
@@ -49,46 +130,6 @@ def _over(viewer: Viewer) -> EventFilter:
     """Events of the caller that may end what they do."""
     ended = EventType.SESSION_ENDED if viewer.key_id is None else EventType.API_KEY_REVOKED
     return EventFilter(types=frozenset({ended, EventType.USER_ROLE_CHANGED}), owner_id=viewer.user.id)
-
-
-async def _session_began(ctx: Context) -> int:
-    """A place in the log up to which the viewer's session had not ended; raises `Unauthenticated` if it has.
-
-    The caller was authenticated after that place: what has happened to them since is behind it.
-    """
-    viewer = ctx.signed_in()
-    if viewer.expires_at is not None and viewer.expires_at <= ctx.now:
-        raise _expired()
-    async with ctx.services.database.read() as connection:
-        # All that is committed, also what this process has not seen yet: not one event may come before it is known.
-        if await log.last_matching(connection, SEQ_MAX, _gone(viewer)) is not None:
-            raise _revoked()
-    return ctx.position
-
-
-def _gone(viewer: Viewer) -> EventFilter:
-    ended, kind, ended_id = EventType.SESSION_ENDED, AggregateType.SESSION, viewer.session_id
-    if viewer.key_id is not None:
-        ended, kind, ended_id = EventType.API_KEY_REVOKED, AggregateType.API_KEY, viewer.key_id
-    return EventFilter(types=frozenset({ended}), aggregate_type=kind, aggregate_id=ended_id)
-
-
-async def _session_over(ctx: Context, place: int) -> Never:
-    viewer = ctx.signed_in()
-    left_s = None if viewer.expires_at is None else max((viewer.expires_at - ctx.now).total_seconds(), 0)
-    try:
-        async with (
-            contextlib.aclosing(ctx.services.relay.follow(place, _over(viewer))) as ends,
-            asyncio.timeout(left_s),
-        ):
-            async for event in ends:
-                if _ends(viewer, event):
-                    break
-            else:
-                await asyncio.Event().wait()  # the relay has stopped: so does the stream, by itself
-    except TimeoutError:
-        raise _expired() from None
-    raise _revoked()
 
 
 def _expired() -> Unauthenticated:

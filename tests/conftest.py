@@ -7,7 +7,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from redis import Redis
 
+from infrastructure.budgets.limiter import Limiter
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
@@ -20,6 +22,7 @@ from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
 from tests.support.clock import ManualClock
 from tests.support.house import emptied, migrated, settings_for
+from tests.support.redis_server import redis_server
 from tests.support.servers import PostgresDatabases, postgres_server
 
 BACKENDS = ("sqlite", "postgresql")
@@ -34,6 +37,21 @@ def postgres() -> Iterator[PostgresDatabases]:
     """A PostgreSQL server of this session (of each worker, under xdist)."""
     with postgres_server() as databases:
         yield databases
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """A Redis of this session (of each worker, under xdist)."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """The URL of a Redis whose database is empty."""
+    with Redis.from_url(redis_server_url) as client:
+        client.flushdb()
+    return redis_server_url
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +121,7 @@ def ids(clock: ManualClock) -> Ids:
 @pytest.fixture
 async def services(settings: Settings, database: Database, clock: ManualClock, ids: Ids) -> AsyncIterator[Services]:
     """What a process has, with its relay running; passwords are hashed as cheaply as argon2 can."""
+    limiter = Limiter(clock)
     services = Services(
         settings=settings,
         clock=clock,
@@ -112,7 +131,8 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
         quotes=QuoteBoard(settings.quote_stale_after_ms),
         passwords=Passwords(memory_kib=8, time_cost=1),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
-        throttle=Throttle(settings),
+        limiter=limiter,
+        throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
     )
     await services.relay.start()

@@ -20,6 +20,7 @@ DECISION_LINES_MAX = 59
 CATCHES_ALL = {
     "infrastructure/bus.py": "a handler that fails is retried, then given up as a dead letter; the others go on",
     "infrastructure/broker.py": "an order that can't be dealt with is logged and left aside; the market goes on",
+    "graph/wire/pipeline.py": "whatever an operation raises is said to its caller, masked and logged",
     "infrastructure/background.py": "a background task's failure is logged; it never ends the task unseen",
 }
 # The files of models, resolvers and graph that may make a float, each with its reason.

@@ -8,6 +8,7 @@ import typer
 from graph.cli.events import events
 from graph.cli.files import candles, instruments, quotes
 from graph.cli.running import with_services
+from graph.cli.seeding import seed
 from graph.cli.serving import serve
 from graph.cli.working import worker
 from graph.schema import printed
@@ -22,6 +23,7 @@ app = typer.Typer(help="Orders, portfolios and risk over GraphQL.", no_args_is_h
 users = typer.Typer(help="Users.", no_args_is_help=True)
 app.command()(serve)
 app.command()(worker)
+app.command()(seed)
 app.add_typer(events, name="events")
 app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")

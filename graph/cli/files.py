@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn
 
-from graph.cli.running import with_services
+from graph.cli.running import bar_of, with_services
 from graph.process import prepare
 from infrastructure.services import Services
 from models.enums import CandleInterval
@@ -87,7 +86,7 @@ def _import(file: Path, work: Import, noun: str, *, check: bool) -> None:
 
     async def prepared(services: Services) -> Imported:
         await prepare(services)
-        with _bar() as bar:
+        with bar_of(DownloadColumn()) as bar:
             task = bar.add_task("Reading", total=size)
 
             def progress(read: int) -> None:
@@ -100,19 +99,6 @@ def _import(file: Path, work: Import, noun: str, *, check: bool) -> None:
 
     for line in _told(with_services(prepared), noun, check=check):
         typer.echo(line)
-
-
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _told(done: Imported, noun: str, *, check: bool) -> list[str]:

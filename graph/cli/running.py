@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import typer
 from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from graph import logs
 from graph.process import NotMigrated, build_services
@@ -33,6 +35,20 @@ def _variable(place: tuple[int | str, ...]) -> str:
     if not place:
         return "settings"
     return str(place[0]) if str(place[0]).isupper() else f"TRADEGRAPH_{place[0]}".upper()
+
+
+def bar_of(amount: ProgressColumn) -> Progress:
+    """A bar on a terminal, gone when it is done, and nothing elsewhere; `amount` says how far it is."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        amount,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def with_services(work: Callable[[Services], Awaitable[T]], settings: Settings | None = None) -> T:

@@ -109,6 +109,6 @@ class _Server(uvicorn.Server):
 def _banner(settings: Settings, port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lines = ["", f"  Tradegraph   http://{host}:{port}{ENDPOINT}"]
-    if settings.embedded and settings.seed_demo and settings.replay is None:
+    if settings.seeds_demo and settings.replay is None:
         lines.append(f"  Demo login   {EMAIL} / {PASSWORD}")
     return "\n".join([*lines, "  Stop it with Ctrl-C", ""])

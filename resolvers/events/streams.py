@@ -1,12 +1,14 @@
 """Events as they happen, resumable: nothing lost, nothing twice, each with the one before it."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from infrastructure import log
+from infrastructure.relay import Follower
 from models.cursors import CursorExpired
 from models.enums import AggregateType, EventType
 from models.errors import BadRequest
@@ -78,26 +80,36 @@ async def positions(
         raise BadRequest(message, "heartbeatSeconds")
     chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
     place, shown = await _begin(ctx, after), dict[UUID, int]()
+    relay, head = ctx.services.relay, 0
     if place is None:
-        place = ctx.services.relay.position
+        place = relay.position
         valued = await worth(ctx, portfolio_id)
         held = [each for each in (valued.holdings if valued else ()) if each.closed_at is None]
         shown = {each.id: each.version for each in held}
         yield PositionSnapshot(cursor_of(ctx, place), sorted(held, key=lambda each: (each.opened_at, each.id)))
-    passed = [place]
-    stream = _follow(ctx, chosen, cursor_of(ctx, place), lambda seq: passed.__setitem__(0, seq))
+        head = await _head(ctx)
+    # Up to `head` the snapshot may show a change already: until then this stream is like no other.
+    follower = relay.follow(place, chosen, lambda seq: _rest(ctx, seq) if seq >= head else None)
+    stream = _follow(ctx, chosen, place, follower)
     async with contextlib.aclosing(with_pauses(stream, pause_s)) as events:
         async for found in events:
             if found is None:
                 # Not where the relay is: what lies between may still be on its way to this reader.
-                yield StreamHeartbeat(cursor_of(ctx, passed[0]), ctx.now)
+                yield StreamHeartbeat(cursor_of(ctx, follower.position), ctx.now)
             elif found[0].version > shown.get(found[0].aggregate_id, 0):
                 yield _position_event(ctx, *found)
 
 
+async def _head(ctx: Context) -> int:
+    """Where the log ends, also where this process has not read so far."""
+    async with ctx.services.database.read() as connection:
+        return (await log.head(connection)).seq
+
+
 async def _begin(ctx: Context, after: str | None) -> int | None:
+    """The place of the cursor; none where there has to be a snapshot."""
     try:
-        return None if after is None else await known_place(ctx, after)
+        return None if (after := _resumed(ctx, after)) is None else await known_place(ctx, after)
     except CursorExpired:
         return None
 
@@ -107,7 +119,7 @@ async def position_events(
 ) -> AsyncGenerator[PositionEvent, None]:
     """The viewer's position events, of one portfolio or of all."""
     chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
-    async with contextlib.aclosing(_follow(ctx, chosen, after)) as events:
+    async with contextlib.aclosing(_follow(ctx, chosen, await _place(ctx, after))) as events:
         async for event, previous in events:
             yield _position_event(ctx, event, previous)
 
@@ -121,7 +133,7 @@ def _position_event(ctx: Context, event: RecordedEvent, previous: str | None) ->
 async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncGenerator[OrderEvent, None]:
     """The viewer's order events, of one portfolio or of all."""
     chosen = await _mine(ctx, AggregateType.ORDER, portfolio_id)
-    async with contextlib.aclosing(_follow(ctx, chosen, after)) as events:
+    async with contextlib.aclosing(_follow(ctx, chosen, await _place(ctx, after))) as events:
         async for event, previous in events:
             yield OrderEvent(
                 cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, order_of(event), fill_of(event)
@@ -130,7 +142,7 @@ async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | Non
 
 async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> AsyncGenerator[RecordedEvent, None]:
     """Every event of the filter that the viewer may see."""
-    async with contextlib.aclosing(_follow(ctx, visible(ctx, chosen), after)) as events:
+    async with contextlib.aclosing(_follow(ctx, visible(ctx, chosen), await _place(ctx, after))) as events:
         async for event, _ in events:
             yield event
 
@@ -138,7 +150,7 @@ async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> As
 async def notifications(ctx: Context) -> AsyncGenerator[Notification, None]:
     """What the viewer is told, from now on."""
     chosen = EventFilter(types=frozenset({EventType.NOTIFICATION_SENT}), owner_id=ctx.owner_id)
-    async with contextlib.aclosing(_follow(ctx, chosen, None)) as events:
+    async with contextlib.aclosing(_follow(ctx, chosen, await _place(ctx, None))) as events:
         async for event, _ in events:
             yield notification_of(event)
 
@@ -151,22 +163,33 @@ async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) ->
 
 
 async def _follow(
-    ctx: Context, chosen: EventFilter, after: str | None, passed: Callable[[int], None] | None = None
+    ctx: Context, chosen: EventFilter, place: int, follower: Follower | None = None
 ) -> AsyncGenerator[tuple[RecordedEvent, str | None], None]:
-    """Events of the filter behind the cursor (none: from now on), each with the cursor of the one before it.
+    """Events of the filter behind the place, each with the cursor of the one before it.
 
-    Ends with `Unauthenticated` when the viewer's session does. Loaders are fresh for each event. `passed` is told up to
-    where every event has been taken.
+    Ends with `Unauthenticated` when the viewer's session does. Loaders are fresh for each event.
     """
-    relay = ctx.services.relay
-    # The place is taken before anything else is read: what happens from here on is followed.
-    place = relay.position if after is None else await known_place(ctx, after)
     async with ctx.services.database.read() as connection:
         before = await log.last_matching(connection, place, chosen)
     previous = None if before is None else cursor_of(ctx, before)
-    stream = relay.follow(place, chosen, passed)
+    stream = follower or ctx.services.relay.follow(place, chosen, partial(_rest, ctx))
     async with contextlib.aclosing(while_signed_in(ctx, stream)) as events:
         async for event in events:
             ctx.renew()
             yield event, previous
             previous = cursor_of(ctx, event.seq)
+
+
+async def _place(ctx: Context, after: str | None) -> int:
+    """Behind the cursor, or from now on. Taken before anything else is read: what happens from here on is followed."""
+    after = _resumed(ctx, after)
+    return ctx.services.relay.position if after is None else await known_place(ctx, after)
+
+
+def _resumed(ctx: Context, after: str | None) -> str | None:
+    return after if ctx.reader is None or ctx.reader.after is None else ctx.reader.after
+
+
+def _rest(ctx: Context, position: int) -> None:
+    if ctx.reader is not None:
+        ctx.reader.rest(position)

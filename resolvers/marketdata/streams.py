@@ -27,6 +27,7 @@ async def quotes(ctx: Context, symbols: Sequence[str], every_ms: int | None) -> 
         found = ((symbol, board.get(symbol)) for symbol in symbols)
         return {symbol: (quote.as_of, quote) for symbol, quote in found if quote is not None}
 
-    async with contextlib.aclosing(while_signed_in(ctx, latest(read, [board.moved], least_s))) as moving:
+    rounds = latest(read, [board.moved], least_s, ctx.reader)
+    async with contextlib.aclosing(while_signed_in(ctx, rounds)) as moving:
         async for quote in moving:
             yield quote

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Hashable
 from uuid import UUID
 
 from models.errors import BadRequest
+from models.events import EventFilter
 from models.valuation import Valuation
 from resolvers.conflation import latest, pause_s
 from resolvers.context import Context
@@ -26,9 +27,10 @@ async def valuations(ctx: Context, portfolio_id: UUID, every_ms: int | None) -> 
         found = await worth(ctx, portfolio_id)
         return {} if found is None else {portfolio_id: (_mark(found.valuation), found)}
 
-    relay = ctx.services.relay
-    changes = [ctx.services.quotes.moved, lambda: relay.reached(relay.position + 1)]
-    async with contextlib.aclosing(while_signed_in(ctx, latest(read, changes, least_s))) as changing:
+    theirs = EventFilter(owner_id=ctx.owner_id, portfolio_id=portfolio_id)
+    changes = [ctx.services.quotes.moved, lambda: ctx.services.relay.coming(theirs)]
+    rounds = latest(read, changes, least_s, ctx.reader)
+    async with contextlib.aclosing(while_signed_in(ctx, rounds)) as changing:
         async for found in changing:
             yield found
 

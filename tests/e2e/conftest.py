@@ -16,8 +16,8 @@ from tests.support.wire import Client, client_of
 pytest.register_assert_rewrite("tests.e2e.books", "tests.e2e.trading")
 
 SETTINGS: dict[str, Any] = {
-    "register_per_address": "1000/hour",
-    "login_per_address": "1000/minute",
+    "limit_register_per_address": "1000/hour",
+    "limit_login_per_address": "1000/minute",
     # A killed server's lease runs out soon, so that the next one quotes and fills at once.
     "lease_s": 3,
     "max_open_orders": 100_000,

@@ -35,10 +35,13 @@ async def test_readiness_when_the_market_has_not_quoted_then_it_says_so_until_it
     client: Client, services: Services
 ) -> None:
     before = await client.http.get("/readyz")
-    assert (before.status_code, before.json()) == (503, {"ready": False, "lacking": ["quotes"]})
+    assert (before.status_code, before.json()) == (
+        503,
+        {"ready": False, "lacking": ["quotes"], "states": {"database": "up", "migrations": "up", "quotes": "lacking"}},
+    )
     await (await Market.open(services)).quote("AAPL", "100", "101")
     after = await client.http.get("/readyz")
-    assert (after.status_code, after.json()) == (200, {"ready": True, "lacking": []})
+    assert (after.status_code, after.json()["ready"], after.json()["lacking"]) == (200, True, [])
 
 
 @ON_SQLITE
@@ -46,7 +49,8 @@ async def test_readiness_when_the_database_is_not_migrated_then_it_says_so(servi
     async with services.database.write() as transaction:
         await transaction.connection.exec_driver_sql("DELETE FROM alembic_version")
     answer = await client.http.get("/readyz")
-    assert answer.json() == {"ready": False, "lacking": ["migrations", "quotes"]}
+    assert answer.json()["lacking"] == ["migrations", "quotes"]
+    assert answer.json()["states"] == {"database": "up", "migrations": "lacking", "quotes": "lacking"}
 
 
 @ON_SQLITE
@@ -81,7 +85,6 @@ async def test_token_when_it_is_bad_expired_or_revoked_then_the_whole_request_is
     [
         *(b"", b"{", b"[]", b"1", b'"x"', b"null", b"{}", b'{"query": 1}', b'{"query": "{"', b"\xff"),
         *(b'{"query": "{ viewer { id } }", "variables": []}', b'{"query": "{ viewer { id } }", "operationName": 1}'),
-        b'{"query": "{ viewer { id } }", "operationName": "Other"}',
         b'{"query": ' + b"[" * 100_000,
     ],
 )
@@ -96,7 +99,7 @@ async def test_body_when_it_is_no_request_then_the_answer_is_a_clean_400(client:
 @ON_SQLITE
 async def test_get_when_it_carries_a_query_then_it_is_not_executed(client: Client) -> None:
     answer = await client.http.get("/graphql", params={"query": VIEWER})
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, OPTIONS")
     assert "viewer" not in answer.text
 
 
@@ -142,7 +145,7 @@ async def test_request_id_when_the_caller_has_one_then_it_comes_back_and_else_a_
 async def test_app_when_it_starts_and_stops_then_its_process_has_quoted_and_closes_cleanly(settings: Settings) -> None:
     app = create_app(settings, passwords=CHEAP)
     async with app.router.lifespan_context(app), client_of(app) as client:
-        assert (await client.http.get("/readyz")).json() == {"ready": True, "lacking": []}
+        assert (await client.http.get("/readyz")).json()["ready"] is True
         data = await client.data('{ instrument(symbol: "AAPL") { quote { stale bid } } }')
         assert data["instrument"]["quote"]["stale"] is False
     running = {task.get_name() for task in asyncio.all_tasks()} - {asyncio.current_task().get_name()}  # type: ignore[union-attr]  # reason: a test is a task
@@ -197,5 +200,5 @@ async def test_process_when_a_work_fails_to_start_then_those_before_it_are_stopp
 async def test_answer_when_encoded_then_it_is_plain_json(client: Client, app: Starlette) -> None:
     answer = await client.post("{ __typename }")
     assert app.state.process is not None
-    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert orjson.loads(answer.content) == {"data": {"__typename": "Query"}}

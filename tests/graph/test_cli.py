@@ -51,7 +51,7 @@ def test_settings_when_some_are_wrong_then_each_is_a_line_and_the_exit_code_is_2
     ("name", "value", "said"),
     [
         ("LOG_LEVEL", "FOO", "TRADEGRAPH_LOG_LEVEL: it has to be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
-        ("LOGIN_PER_ACCOUNT", "often", "TRADEGRAPH_LOGIN_PER_ACCOUNT: it has to be a rate like 5/minute"),
+        ("LIMIT_LOGIN_PER_ACCOUNT", "often", "TRADEGRAPH_LIMIT_LOGIN_PER_ACCOUNT: it has to be a rate like 5/minute"),
         ("LEASE_S", "2", "TRADEGRAPH_LEASE_S: Input should be greater than or equal to 3"),
         ("PAGE_SIZE", "101", "settings: TRADEGRAPH_PAGE_SIZE may not be more than TRADEGRAPH_PAGE_SIZE_MAX"),
     ],

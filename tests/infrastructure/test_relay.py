@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from infrastructure.database import Database
-from infrastructure.relay import BATCH, Relay
+from infrastructure.relay import BATCH, QUEUE_MAX, Relay
 from infrastructure.settings import Settings
 from models.enums import EventType
 from models.events import EventFilter
@@ -202,3 +202,78 @@ def test_follow_when_the_database_was_away_then_it_catches_up(tmp_path: Path) ->
         settings = settings_for(server.create_database("relay"), tmp_path)
         migrated(settings)
         assert asyncio.run(story(server, settings)) == list(range(1, 31))
+
+
+async def test_follow_when_more_comes_than_a_queue_holds_then_the_follower_reads_the_log_and_misses_nothing(
+    database: Database, relay: Relay
+) -> None:
+    async with aclosing(relay.follow(0, EventFilter(owner_id=ALICE))) as events:
+        await write(database, 1, ALICE)
+        assert (await anext(events)).seq == 1
+        await write(database, 2 * QUEUE_MAX, ALICE)
+        await relay.reached(2 * QUEUE_MAX + 1)
+        coming = asyncio.ensure_future(anext(events))
+        assert len(events._queue) <= QUEUE_MAX
+        seen = [(await coming).seq, *[(await anext(events)).seq for _ in range(2 * QUEUE_MAX - 1)]]
+    assert seen == list(range(2, 2 * QUEUE_MAX + 2))
+
+
+async def test_follow_when_only_others_are_concerned_then_it_sleeps_and_its_position_moves_on(
+    database: Database, relay: Relay
+) -> None:
+    rested: list[int] = []
+    follower = relay.follow(0, EventFilter(owner_id=ALICE), rested.append)
+    waiting = asyncio.ensure_future(anext(follower))
+    await until(lambda: relay._followers)
+    await write(database, 40, BOB)
+    await relay.reached(40)
+    assert (rested, follower.position) == ([0], 40)
+
+    await write(database, 1, ALICE)
+    assert (await waiting).seq == 41
+    # It is not passed before whoever took it comes back for the next one.
+    assert follower.position == 40
+    again = asyncio.ensure_future(anext(follower))
+    await until(lambda: len(rested) == 2)
+    assert (rested, follower.position) == ([0, 41], 41)
+    again.cancel()
+    await asyncio.wait({again})
+    await follower.aclose()
+    assert not relay._followers
+    assert not relay._owned
+
+
+async def test_listen_when_events_come_then_each_of_the_filter_is_told_in_order_until_it_ends(
+    database: Database, relay: Relay
+) -> None:
+    told: dict[str, list[int]] = {"alice": [], "seen by alice": [], "all": []}
+    ends = [
+        relay.listen(chosen, lambda event, name=name: told[name].append(event.seq))  # type: ignore[misc]
+        for name, chosen in zip(
+            told, (EventFilter(owner_id=ALICE), EventFilter(visible_to=ALICE), EventFilter()), strict=True
+        )
+    ]
+    for owner_id in (ALICE, BOB, None):
+        await write(database, 2, owner_id)
+    await relay.reached(6)
+    for end in ends:
+        end()
+    await write(database, 1, ALICE)
+    await relay.reached(7)
+
+    assert told == {"alice": [1, 2], "seen by alice": [1, 2, 5, 6], "all": [1, 2, 3, 4, 5, 6]}
+    assert (relay._owned, relay._public, relay._any) == ({}, set(), set())
+
+
+async def test_coming_when_an_event_of_the_filter_comes_then_it_is_done_and_listens_no_longer(
+    database: Database, relay: Relay
+) -> None:
+    news, given_up = relay.coming(EventFilter(owner_id=ALICE)), relay.coming(EventFilter(owner_id=ALICE))
+    given_up.cancel()
+    await write(database, 2, BOB)
+    await relay.reached(2)
+    assert not news.done()
+    await write(database, 2, ALICE)
+    async with asyncio.timeout(10):
+        await news
+    await until(lambda: not relay._owned)

@@ -121,7 +121,7 @@ async def test_heartbeat_when_events_are_still_on_their_way_then_it_does_not_cla
     begin = cursor_of(trader.ctx, services.relay.position)
     go, read = asyncio.Event(), services.relay.behind
 
-    async def slowly(after: int, chosen: EventFilter) -> list[tuple[int, RecordedEvent | None]]:
+    async def slowly(after: int, chosen: EventFilter) -> tuple[list[RecordedEvent], int]:
         await go.wait()
         return await read(after, chosen)
 

@@ -11,9 +11,9 @@ from infrastructure.services import Services
 from models.orders import Order, OrderRow
 from models.portfolios import Portfolio, PortfolioRow, Transaction, TransactionRow
 from models.positions import Position, PositionRow
-from resolvers import seed
 from resolvers.accounts.commands import login
-from resolvers.seed import DEALS, EMAIL, PASSWORD, seed_demo
+from resolvers.seed import EMAIL, PASSWORD, demo, seed_demo
+from resolvers.seed.demo import DEALS
 from tests.support.market import row_counts, stored
 from tests.support.people import anonymous, counts
 from tests.support.rebuild import verify
@@ -54,7 +54,7 @@ async def test_seed_when_it_was_broken_off_then_the_next_one_tells_the_whole_yea
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(seed, "withdraw_cash", broken_off)
+        patched.setattr(demo, "withdraw_cash", broken_off)
         with pytest.raises(asyncio.CancelledError):
             await seed_demo(services)
     told = (await row_counts(services))["orders"]

@@ -275,7 +275,8 @@ async def test_stream_when_it_is_closed_then_no_task_is_left_behind(services: Se
     await asyncio.wait({waits})
     assert waits.cancelled()
     assert asyncio.all_tasks() <= before
-    assert not services.relay._grown._waiters
+    assert not services.relay._followers
+    assert not services.relay._owned
 
 
 async def test_stream_when_it_is_closed_after_its_session_ended_then_nothing_is_complained_of(

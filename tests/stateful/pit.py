@@ -1,7 +1,7 @@
 """The real trading floor without its timing: the broker follows the log and hears of quotes when the test says so."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from infrastructure import log
 from infrastructure.broker import PaperBroker
 from infrastructure.database import Database
 from infrastructure.feed import store_quotes
-from infrastructure.relay import Relay
+from infrastructure.relay import Follower, Relay
 from infrastructure.rows import table
 from infrastructure.services import Services
 from models.enums import Role
@@ -27,6 +27,16 @@ PATIENCE_S = 30
 UNTRADABLE = "XLF"
 
 
+class _HandFollower(Follower):
+    async def __anext__(self) -> RecordedEvent:
+        assert isinstance(self._relay, HandRelay)
+        while not self._queue:
+            self._queue.extend(await self._relay.read(self._known, self._chosen))
+        event = self._queue.popleft()
+        self._known = event.seq
+        return event
+
+
 class HandRelay(Relay):
     """A relay that its followers wait for until the test has them catch up with the log."""
 
@@ -35,22 +45,19 @@ class HandRelay(Relay):
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
 
-    async def follow(
-        self, after: int, chosen: EventFilter, passed: Callable[[int], None] | None = None
-    ) -> AsyncGenerator[RecordedEvent, None]:
+    def follow(self, after: int, chosen: EventFilter, idle: Callable[[int], None] | None = None) -> Follower:
         """The log's events; waits for `catch_up` where it ends."""
-        while True:
-            async with self._database.read() as connection:
-                events = await log.read_after(connection, after, chosen, 500)
-            for each in events:
-                after = each.seq
-                yield each
-            if passed is not None:
-                passed(after)
-            if not events:
-                self._idle.set()
-                await self._go.wait()
-                self._go.clear()
+        return _HandFollower(self, after, chosen, idle)
+
+    async def read(self, after: int, chosen: EventFilter) -> list[RecordedEvent]:
+        """What the log has; waits once where that is nothing."""
+        async with self._database.read() as connection:
+            events = await log.read_after(connection, after, chosen, 500)
+        if not events:
+            self._idle.set()
+            await self._go.wait()
+            self._go.clear()
+        return events
 
     def expect_another(self) -> None:
         """A new follower comes."""

@@ -29,8 +29,8 @@ async def take(stream: AsyncGenerator[T, None], count: int) -> list[T]:
 
 async def waiting(services: Services, task: asyncio.Future[Any]) -> None:
     """Until the stream behind the task waits for news."""
-    # The stream's own wait, and that for the session's end. No event of asyncio's tells of somebody who waits.
-    while not task.done() and len(services.relay._grown._waiters) < 2:  # noqa: ASYNC110 - reason: as above
+    # No event of asyncio's tells of somebody who waits.
+    while not task.done() and not services.relay._followers:  # noqa: ASYNC110 - reason: as above
         await asyncio.sleep(0)
 
 

@@ -1,21 +1,18 @@
 """Booking a fill: order, fill, position, cash and events in one transaction."""
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from infrastructure.broker import NOT_WAITING
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
-from models import facts, ledger
+from models import facts
+from models.booking import book, events_of, fill_of
 from models.enums import EventType
-from models.lifecycle import cancelled, commission, filled, is_due
-from models.money import exact
+from models.lifecycle import cancelled, filled, is_due
 from models.orders import Fill, Order
 from models.portfolios import Portfolio
-from models.positions import Netting, Position, net
-from models.valuation import mark, value
 from resolvers.marketdata.queries import quotes_in
 from resolvers.orders import store
 from resolvers.portfolios import store as portfolios
@@ -40,7 +37,7 @@ async def execute_order(
         if is_due(before, now):
             return None
         order = filled(before, quantity, price, rate, now)
-        fill = _fill(services, order, quantity, price, rate, now)
+        fill = fill_of(order, quantity, price, rate, services.ids.new())
         tx.record(facts.of_order(EventType.ORDER_EXECUTED, order, None, fill))
         if order.working and order.time_in_force in NOT_WAITING:
             order = cancelled(order, NOT_WAITING[order.time_in_force], now)
@@ -48,62 +45,21 @@ async def execute_order(
         await store.save(tx, order)
         await store.add_fill(tx, fill)
         portfolio = store.reserved(portfolio, before, order)
-        await _book_cash_and_position(tx, services, portfolio, fill, now)
+        await _book_cash_and_position(tx, services, portfolio, fill)
     return order
 
 
-@exact
-def _fill(services: Services, order: Order, quantity: Decimal, price: Decimal, rate: Decimal, now: datetime) -> Fill:
-    return Fill(
-        id=services.ids.new(),
-        order_id=order.id,
-        portfolio_id=order.portfolio_id,
-        owner_id=order.owner_id,
-        symbol=order.symbol,
-        side=order.side,
-        quantity=quantity,
-        price=price,
-        commission=commission(quantity * price, rate),
-        order_version=order.version,
-        executed_at=now,
-    )
-
-
-async def _book_cash_and_position(
-    tx: UnitOfWork, services: Services, portfolio: Portfolio, fill: Fill, now: datetime
-) -> None:
+async def _book_cash_and_position(tx: UnitOfWork, services: Services, portfolio: Portfolio, fill: Fill) -> None:
     held = {position.symbol: position for position in await open_positions(tx, portfolio.id)}
-    netting = net(held.get(fill.symbol), fill, services.ids.new())
-    ids = (services.ids.new(), services.ids.new())
-    moved, booked = ledger.post(_with_profit(portfolio, netting), ledger.of_fill(fill, ids), now)
-    await portfolios.save(tx, moved)
-    await portfolios.book(tx, booked)
-    if netting.touched:
-        await positions.save(tx, netting.touched)
-    if netting.opened:
-        await positions.open_one(tx, netting.opened)
-    changed = [position for position in (netting.touched, netting.opened) if position]
-    await _record_positions(tx, services, moved, {**held, **{each.symbol: each for each in changed}}, changed, fill)
-    tx.record(facts.of_cash(moved, booked, None, now))
-
-
-@exact
-def _with_profit(portfolio: Portfolio, netting: Netting) -> Portfolio:
-    return replace(portfolio, realized_pnl=portfolio.realized_pnl + netting.realized_pnl, version=portfolio.version + 1)
-
-
-async def _record_positions(
-    tx: UnitOfWork,
-    services: Services,
-    portfolio: Portfolio,
-    held: dict[str, Position],
-    changed: list[Position],
-    fill: Fill,
-) -> None:
-    """Each position's event shows what it was worth just then: read years later, it means the same."""
-    quotes = await quotes_in(tx.connection, sorted(held))
+    new = services.ids.new
+    booked = book(portfolio, held, fill, (new(), new(), new()))
+    await portfolios.save(tx, booked.portfolio)
+    await portfolios.book(tx, booked.rows)
+    if booked.touched:
+        await positions.save(tx, booked.touched)
+    if booked.opened:
+        await positions.open_one(tx, booked.opened)
+    # Each position's event shows what it was worth just then: read years later, it means the same.
+    quotes = await quotes_in(tx.connection, sorted(booked.held))
     stale_after = timedelta(milliseconds=services.settings.quote_stale_after_ms)
-    worth = value(portfolio, held.values(), quotes, fill.executed_at, stale_after)
-    for position in changed:
-        seen = mark(position, quotes.get(position.symbol), fill.executed_at, worth.total_value)
-        tx.record(facts.of_position(position, seen, fill))
+    tx.record(*events_of(booked, fill, quotes, stale_after))

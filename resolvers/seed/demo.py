@@ -30,6 +30,8 @@ from resolvers.orders.commands import execute_order, place_order
 from resolvers.orders.inputs import PlaceOrder
 from resolvers.orders.store import ORDERS
 from resolvers.portfolios.commands import create_portfolio, deposit_cash, withdraw_cash
+from resolvers.seed.clock import Then
+from resolvers.seed.parts import parts
 
 EMAIL = "demo@tradegraph.dev"
 PASSWORD = "demo-password"  # noqa: S105 - reason: the demo's login is published, and only ever in the embedded database
@@ -84,17 +86,6 @@ PAID_IN, PAID_OUT = (180, Decimal(25_000)), (60, Decimal(8_000))
 """How many days ago, and how much."""
 
 
-class _Then:
-    """A clock that stands where the story is."""
-
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
-
-    def now(self) -> datetime:
-        """The moment of the story."""
-        return self.moment
-
-
 async def seed_demo(services: Services) -> bool:
     """Make the demo user and their year, unless it is there already; whether it did. Before the market opens.
 
@@ -105,7 +96,7 @@ async def seed_demo(services: Services) -> bool:
         return False
     await seed_catalogue(services)
     now = services.clock.now()
-    then = _Then(now - A_YEAR)
+    then = Then(now - A_YEAR)
     past = replace(services, clock=then, ids=Ids(then))
     try:
         ctx = await _signed_up(past) if user is None else _as(past, user)
@@ -142,7 +133,7 @@ async def _signed_up(services: Services) -> Context:
 class _Story:
     """A year of one portfolio, day by day, through the same use cases as anybody's."""
 
-    def __init__(self, ctx: Context, then: _Then, now: datetime) -> None:
+    def __init__(self, ctx: Context, then: Then, now: datetime) -> None:
         self._ctx, self._then, self._now = ctx, then, now
         self._seed = ctx.services.settings.market_seed
 
@@ -164,7 +155,7 @@ class _Story:
         quotes = await self._quoted({each.symbol for each in DEALS if each.days_ago >= deal.days_ago})
         price, quantity = quotes[deal.symbol].touch(deal.side), Decimal(deal.quantity)
         order = await self._place(deal.symbol, deal.side, OrderType.LIMIT, quantity, limit_price=price)
-        for part in _parts(quantity, deal.parts, LISTINGS[deal.symbol].lot_size):
+        for part in parts(quantity, deal.parts, LISTINGS[deal.symbol].lot_size):
             after = await execute_order(self._ctx.services, order.id, order.version, part, price)
             order = after or order
 
@@ -213,9 +204,3 @@ class _Story:
         found = [Quote(**values(quote_at(self._seed, LISTINGS[symbol], moment))) for symbol in sorted(symbols)]
         await store_quotes(self._ctx.services.database, found)
         return {quote.symbol: quote for quote in found}
-
-
-def _parts(quantity: Decimal, count: int, lot: Decimal) -> list[Decimal]:
-    """The quantity in so many parts of whole lots."""
-    part = to_step(quantity / count, lot)
-    return [part] * (count - 1) + [quantity - part * (count - 1)]

@@ -1,15 +1,13 @@
-"""GraphQL over HTTP and websockets: a thin layer over Strawberry's, which an own one may take the place of."""
+"""GraphQL over websockets: a thin layer over Strawberry's, which an own one takes the place of."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
-from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 import orjson
 import strawberry
-from cross_web import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -21,11 +19,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message
 from strawberry.types.unset import UnsetType
 
-from graph import graphiql
-from graph.context import Connection, address_of, client_of, of_request
-from graph.errors import BAD_USER_INPUT, UNAVAILABLE
+from graph.context import Connection, address_of, client_of
+from graph.errors import UNAVAILABLE
 from infrastructure.database import DatabaseUnavailable
-from infrastructure.services import Services
 from models.errors import Unauthenticated
 from resolvers.context import Context
 from resolvers.signed_in import while_signed_in
@@ -93,73 +89,33 @@ class _Handler(BaseGraphQLTransportWSHandler[Context | Connection, None]):
             await self.websocket.close(INTERNAL_ERROR, UNAVAILABLE)
 
 
-class Wire(GraphQL[Context | Connection, None]):
-    """The endpoint: POST for operations, GET for GraphiQL, websockets that speak graphql-transport-ws."""
+class Sockets(GraphQL[Context | Connection, None]):
+    """The endpoint for websockets that speak graphql-transport-ws."""
 
     websocket_adapter_class = _Socket
     graphql_transport_ws_handler_class = _Handler
 
     def __init__(self, schema: strawberry.Schema) -> None:
         super().__init__(
-            schema,
-            allow_queries_via_get=False,
-            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=INIT_WAIT,
+            schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL], connection_init_wait_timeout=INIT_WAIT
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
-        if scope["type"] != "http":
-            await self.run(WebSocket(scope, receive, send))
-            return
-        response = await self._answer(Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        try:
-            return await self.run(request)
-        except HTTPException as error:
-            return self._refusal(error.status_code, error.reason, {"code": BAD_USER_INPUT})
-        except Unauthenticated as error:
-            return self._refusal(
-                HTTPStatus.UNAUTHORIZED, str(error), {"code": "UNAUTHENTICATED", "reason": error.reason}
-            )
-        except DatabaseUnavailable:
-            return self._refusal(HTTPStatus.SERVICE_UNAVAILABLE, UNAVAILABLE, {"code": "UNAVAILABLE"})
-
-    def _refusal(self, status: int, message: str, extensions: dict[str, str]) -> Response:
-        body = self.encode_json({"errors": [{"message": message, "extensions": extensions}]})
-        headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-        return Response(body, status, headers, "application/json")
+        await self.run(WebSocket(scope, receive, send))
 
     async def get_context(
         self,
         request: Request | WebSocket,
         response: Response | WebSocket,  # noqa: ARG002 - reason: Strawberry's signature
     ) -> Context | Connection:
-        """One operation's context over HTTP, a connection's over a websocket."""
-        services: Services = request.app.state.process.services
-        if isinstance(request, WebSocket):
-            return Connection(services, address_of(request), client_of(request))
-        if self.should_render_graphql_ide(self.request_adapter_class(request)):
-            return Context(services, None, address_of(request), services.relay.position)
-        return await of_request(services, request)
+        """A connection's."""
+        return Connection(request.app.state.process.services, address_of(request), client_of(request))
 
     async def on_ws_connect(self, context: Context | Connection) -> UnsetType | dict[str, object] | None:
         """Learn who it is, once for the connection."""
         await cast("Connection", context).authenticate()
         return UnsetType()
-
-    async def render_graphql_ide(self, request: Request) -> Response:
-        """The page for a browser."""
-        return graphiql.response(request.url.path)
-
-    def parse_json(self, data: str | bytes) -> Any:
-        """A request's body, which has to be an object."""
-        parsed = super().parse_json(data)
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("operationName"), str | None):
-            raise HTTPException(400, "The body has to be a JSON object with `query`, `variables`, `operationName`.")
-        return parsed
 
     def decode_json(self, data: str | bytes) -> object:
         """What JSON says; nesting without end is refused as bad JSON."""

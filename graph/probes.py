@@ -1,0 +1,90 @@
+"""What looks after a process asks: whether it runs, whether it can serve, and what it has counted."""
+
+from http import HTTPStatus
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from graph.context import address_of, of_request
+from infrastructure import log
+from infrastructure.database import DatabaseUnavailable
+from infrastructure.migrations import is_migrated
+from infrastructure.services import Services
+from models.errors import Unauthenticated
+
+UP, DOWN, LACKING, UNKNOWN = "up", "down", "lacking", "unknown"
+NEEDED = ("database", "migrations", "quotes")
+"""Without these nothing can be served."""
+
+
+def routes() -> list[BaseRoute]:
+    """Where they are."""
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+async def healthz(_request: Request) -> Response:
+    """The process runs."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """Whether requests can be served, 200 or 503, and the state of each thing that they stand on."""
+    states = await _states(_services(request))
+    lacking = [name for name in NEEDED if states[name] in {DOWN, LACKING}]
+    return JSONResponse({"ready": not lacking, "lacking": lacking, "states": states}, 503 if lacking else 200)
+
+
+async def metrics(request: Request) -> Response:
+    """For Prometheus, or for an ADMIN alone, by the settings."""
+    services = _services(request)
+    try:
+        if not await _may_see(services, request):
+            return PlainTextResponse("This is for an ADMIN.\n", HTTPStatus.FORBIDDEN)
+    except Unauthenticated as error:
+        return PlainTextResponse(f"{error}\n", HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
+    except DatabaseUnavailable:
+        return PlainTextResponse("Who asks can't be found out just now.\n", HTTPStatus.SERVICE_UNAVAILABLE)
+    await _look(services)
+    return Response(services.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.process.services
+    return services
+
+
+async def _states(services: Services) -> dict[str, str]:
+    try:
+        states = {"database": UP, "migrations": UP if await is_migrated(services.database) else LACKING}
+    except DatabaseUnavailable:
+        states = {"database": DOWN, "migrations": UNKNOWN}
+    states["quotes"] = UP if services.quotes.all() else LACKING
+    if services.redis is not None:
+        # Served without it too, only slower: it is no reason to send requests elsewhere.
+        states["redis"] = UP if services.redis.available else DOWN
+    return states
+
+
+async def _may_see(services: Services, request: Request) -> bool:
+    settings = services.settings
+    if settings.granted(settings.metrics, to_admin=False):
+        return True
+    ctx = await of_request(services, request.headers, address_of(request))
+    return settings.granted(settings.metrics, to_admin=ctx.viewer is not None and ctx.viewer.is_admin)
+
+
+async def _look(services: Services) -> None:
+    """Take note of what is only known by looking."""
+    gauges, position, now = services.metrics, services.relay.position, services.clock.now()
+    gauges.log_position.set(position)
+    try:
+        async with services.database.read() as connection:
+            gauges.log_lag.set(max((await log.head(connection)).seq - position, 0))
+    except DatabaseUnavailable:
+        pass  # as it was when it could be known last
+    for role, used in services.database.used.items():
+        gauges.connections.labels(role).set(used)
+    ages = [quote.age(now).total_seconds() for quote in services.quotes.all()]
+    gauges.feed_age.set(min(ages, default=-1))

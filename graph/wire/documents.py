@@ -1,0 +1,112 @@
+"""GraphQL documents: parsed and validated once, then kept while they are in use."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    ValueNode,
+    VariableNode,
+    parse,
+    specified_rules,
+    validate,
+)
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from graph.errors import BAD_USER_INPUT, VALIDATION_FAILED, coded
+from infrastructure.settings import Settings
+
+RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+ERRORS_MAX = 20
+"""Of what is wrong with a document so much is said, no more."""
+COMMENTS_MAX = 500
+_INTROSPECTION = re.compile(r"__(schema|type)\b")
+
+
+class Invalid(Exception):  # noqa: N818 - reason: an answer, not an error of the program
+    """The document can't be executed; `errors` say why, each with its code."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A valid document. `operations` has each by its name, and the only one of a document under None too."""
+
+    text: str
+    node: DocumentNode
+    operations: Mapping[str | None, OperationDefinitionNode]
+    introspects: bool
+
+
+class Documents:
+    """The documents of late, by their texts: at most so many, of at most so many characters together."""
+
+    def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
+        self._schema = schema
+        self._settings = settings
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._chars = 0
+
+    def of(self, text: str) -> Document:
+        """The document that the text writes; raises `Invalid`. One that is not valid is not kept."""
+        found = self._kept.get(text)
+        if found is not None:
+            self._kept.move_to_end(text)
+            return found
+        document = self._made(text)
+        self._keep(document)
+        return document
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _keep(self, document: Document) -> None:
+        self._kept[document.text] = document
+        self._chars += len(document.text)
+        while len(self._kept) > self._settings.documents_max or self._chars > self._settings.documents_chars_max:
+            _, oldest = self._kept.popitem(last=False)
+            self._chars -= len(oldest.text)
+
+    def _made(self, text: str) -> Document:
+        settings = self._settings
+        try:
+            node = parse(
+                text,
+                max_lexical_tokens=settings.document_tokens_max,
+                max_comments=COMMENTS_MAX,
+                max_source_length=settings.document_chars_max,
+            )
+        except GraphQLError as error:
+            raise Invalid(error) from None
+        errors = validate(
+            self._schema, node, RULES, max_errors=ERRORS_MAX, hide_suggestions=not settings.shows_suggestions
+        )
+        if errors:
+            raise Invalid(*map(_with_code, errors))
+        introspects = _INTROSPECTION.search(text) is not None and bool(
+            validate(self._schema, node, [NoSchemaIntrospectionCustomRule])
+        )
+        return Document(text, node, _operations(node), introspects)
+
+
+def _operations(node: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
+    found = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
+    named: dict[str | None, OperationDefinitionNode] = {each.name.value: each for each in found if each.name}
+    return named | {None: found[0]} if len(found) == 1 else named
+
+
+def _with_code(error: GraphQLError) -> GraphQLError:
+    """A value that does not fit is the caller's input, wherever it was written; anything else is the document's."""
+    node = error.nodes[0] if error.nodes else None
+    literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
+    return coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)

@@ -1,0 +1,260 @@
+"""GraphQL over HTTP, by the draft of that name: an ASGI endpoint for POST, and for GET where the settings let it."""
+
+import asyncio
+import gzip
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from graphql import OperationType
+from starlette.types import Receive, Scope, Send
+
+from graph import graphiql
+from graph.context import ADDRESS_UNKNOWN, of_request
+from graph.wire.answers import Answer, failed
+from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
+from graph.wire.pipeline import UNKNOWN_OPERATION, Pipeline, Prepared
+from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, unsupported_media_type
+from graph.wire.requests import GraphQLRequest, Malformed, decoded
+from infrastructure.database import DatabaseUnavailable
+from infrastructure.services import Services
+from infrastructure.settings import Settings
+from models.errors import Unauthenticated
+from resolvers.context import Context
+
+OFFERS = (JSON, GRAPHQL)
+"""Answers; the first for who does not say what they take."""
+GZIP_IN_THREAD_BYTES = 32 * 1024
+PARTIAL_SUCCESS = 294
+"""The draft's own status: there is data, and there are errors."""
+
+STATUS = {
+    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
+    "FORBIDDEN": HTTPStatus.FORBIDDEN,
+    "THROTTLED": HTTPStatus.TOO_MANY_REQUESTS,
+    UNKNOWN_OPERATION: HTTPStatus.UNPROCESSABLE_ENTITY,
+    "INTERNAL": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
+    "DEADLINE_EXCEEDED": HTTPStatus.SERVICE_UNAVAILABLE,
+    "OUTCOME_UNKNOWN": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Of an operation that was not executed, by the code of its first error; any other is 400."""
+ALWAYS = {"UNAUTHENTICATED", "UNAVAILABLE"}
+"""Said by the status also to clients of old, for whom an answer of GraphQL is 200 whatever is in it."""
+
+
+class Endpoint:
+    """The path of the API for HTTP."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        exchange = Exchange(self._pipeline, self._settings, scope, receive, send)
+        try:
+            await exchange.run()
+        except Refusal as refusal:
+            await exchange.send(refusal.answer, refusal.status)
+        except Malformed as error:
+            await exchange.send(Refusal(HTTPStatus.BAD_REQUEST, str(error)).answer, HTTPStatus.BAD_REQUEST)
+        except (Unauthenticated, DatabaseUnavailable) as error:
+            await exchange.send(Answer.refused(failed(error)))
+        except Gone:
+            pass
+
+
+class Gone(Exception):  # noqa: N818 - reason: nobody is left to be told
+    """The client has left while it was sending."""
+
+
+class Exchange:
+    """One request, and what it is answered with."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, scope: Scope, receive: Receive, send: Send) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers = _headers(scope)
+        self._media_type = preferred(self._headers.get("accept"), OFFERS) or JSON
+        self._services: Services = scope["app"].state.process.services
+
+    async def run(self) -> None:
+        """Answer it; raises what refuses it."""
+        method: str = self._scope["method"]
+        if method == "POST":
+            self._must_accept()
+            await self._answer(decoded(await self._body(), self._settings.json_depth_max))
+        elif method == "GET":
+            await self._get()
+        elif method == "OPTIONS":
+            await self._respond(HTTPStatus.NO_CONTENT, [(b"allow", self._allow.encode())], b"")
+        else:
+            raise method_not_allowed(f"{method} has no meaning here: send a POST.", self._allow)
+
+    @property
+    def _allow(self) -> str:
+        return "GET, POST, OPTIONS" if self._settings.get_queries else "POST, OPTIONS"
+
+    def _must_accept(self) -> None:
+        if preferred(self._headers.get("accept"), OFFERS) is None:
+            raise not_acceptable(OFFERS)
+
+    # ------------------------------------------------------------ what comes in
+
+    async def _get(self) -> None:
+        asked = self._scope["query_string"]
+        wants_page = not asked and preferred(self._headers.get("accept"), (*OFFERS, HTML)) == HTML
+        if wants_page and await self._gets_page():
+            await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
+            return
+        if not self._settings.get_queries:
+            raise method_not_allowed("Operations come by POST here.", self._allow)
+        self._must_accept()
+        # A page of another site can send a GET, but not one that its own script may read, without asking first.
+        if self._headers.get("sec-fetch-mode") in {"navigate", "no-cors"}:
+            raise method_not_allowed("A page can't be sent to an operation: ask from a script.", self._allow)
+        request = GraphQLRequest.of(_of_query_string(asked, self._settings.json_depth_max))
+        ctx = await self._context()
+        prepared = self._pipeline.prepare(request, ctx)
+        if prepared.kind not in {None, OperationType.QUERY}:
+            raise method_not_allowed("Only queries come by GET: send a POST.", "POST, OPTIONS")
+        await self.send(await self._pipeline.answer(prepared, ctx))
+
+    async def _gets_page(self) -> bool:
+        settings = self._settings
+        if settings.granted(settings.graphiql, to_admin=False):
+            return True
+        viewer = (await self._context()).viewer
+        return settings.granted(settings.graphiql, to_admin=viewer is not None and viewer.is_admin)
+
+    async def _body(self) -> bytes:
+        content_type = self._headers.get("content-type")
+        if content_type is None or not is_json(content_type):
+            raise unsupported_media_type(f"The body has to be {JSON} in UTF-8: say so in `Content-Type`.")
+        if self._headers.get("content-encoding", "identity").lower() != "identity":
+            raise unsupported_media_type("The body may not be compressed.", **{"accept-encoding": "identity"})
+        most, said = self._settings.body_bytes_max, self._headers.get("content-length", "")
+        if said.isdecimal() and int(said[:20]) > most:
+            raise too_large(most)
+        body = bytearray()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            body += message.get("body", b"")
+            if len(body) > most:
+                raise too_large(most)
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    async def _context(self) -> Context:
+        client = self._scope.get("client")
+        return await of_request(self._services, self._headers, client[0] if client else ADDRESS_UNKNOWN)
+
+    # ------------------------------------------------------------ what goes out
+
+    async def _answer(self, value: Any) -> None:
+        if isinstance(value, list):
+            await self._answer_batch(value)
+            return
+        request = GraphQLRequest.of(value)
+        ctx = await self._context()
+        await self.send(await self._pipeline.answer(self._prepared(request, ctx), ctx))
+
+    def _prepared(self, request: GraphQLRequest, ctx: Context) -> Prepared:
+        return self._pipeline.prepare(request, ctx)
+
+    async def _answer_batch(self, values: list[Any]) -> None:
+        """Each in its turn, as mutations have an order; each with loaders and a log position of its own."""
+        most = self._settings.batch_max
+        if not most:
+            raise Malformed("One operation a request: arrays of them are not taken here.")
+        if not 1 <= len(values) <= most:
+            raise Malformed(f"There are {len(values)} operations in the array: it has to have 1 to {most}.")
+        requests = [GraphQLRequest.of(value) for value in values]
+        ctx = await self._context()
+        answers = []
+        for request in requests:
+            answers.append(await self._pipeline.answer(self._prepared(request, ctx), ctx))
+            ctx.renew()
+        headers = {name: value for answer in answers for name, value in answer.headers.items()}
+        await self._send_content(HTTPStatus.OK, orjson.dumps([answer.content for answer in answers]), headers)
+
+    async def send(self, answer: Answer, status: int | None = None) -> None:
+        """The answer, with the status that it has of itself if none is given."""
+        status = self._status(answer) if status is None else status
+        headers = answer.headers
+        if answer.code == "THROTTLED" and (after_ms := answer.errors[0]["extensions"].get("retryAfterMs")) is not None:
+            headers |= {"retry-after": str(-(-after_ms // 1000))}
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers |= {"www-authenticate": "Bearer"}
+        await self._send_content(status, answer.encoded(), headers)
+
+    def _status(self, answer: Answer) -> int:
+        if answer.code is None:
+            return HTTPStatus.OK
+        if answer.executed:
+            return PARTIAL_SUCCESS if self._media_type == GRAPHQL else HTTPStatus.OK
+        if self._media_type == GRAPHQL or answer.code in ALWAYS:
+            return STATUS.get(answer.code, HTTPStatus.BAD_REQUEST)
+        return HTTPStatus.OK
+
+    async def _send_content(self, status: int, content: bytes, more: Mapping[str, str]) -> None:
+        headers = [*_KINDS[self._media_type], *((name.encode(), value.encode()) for name, value in more.items())]
+        least = self._settings.gzip_bytes_min
+        if least and len(content) >= least and takes_gzip(self._headers.get("accept-encoding")):
+            content = await _compressed(content)
+            headers.append((b"content-encoding", b"gzip"))
+        await self._respond(status, headers, content)
+
+    async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+        headers.append((b"content-length", str(len(content)).encode()))
+        await self._send({"type": "http.response.start", "status": int(status), "headers": headers})
+        await self._send({"type": "http.response.body", "body": content})
+
+
+_KINDS = {
+    kind: (
+        (b"content-type", f"{kind}; charset=utf-8".encode()),
+        (b"vary", b"Accept, Accept-Encoding"),
+        (b"cache-control", b"no-store"),
+    )
+    for kind in OFFERS
+}
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By names in small letters; what is there more than once is joined, as HTTP has it."""
+    found: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def _of_query_string(given: bytes, depth_max: int) -> dict[str, Any]:
+    """The parameters of a GET; raises `Malformed`."""
+    try:
+        pairs: Sequence[tuple[str, str]] = parse_qsl(
+            given.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=16
+        )
+    except ValueError:
+        raise Malformed("The query string has to be URL-encoded UTF-8, with few parameters.") from None
+    value: dict[str, Any] = {}
+    for name, text in pairs:
+        if name in value:
+            raise Malformed(f"The parameter {name[:64]!r} is there twice.")
+        value[name] = decoded(text, depth_max) if text and name in {"variables", "extensions"} else text or None
+    return value
+
+
+async def _compressed(content: bytes) -> bytes:
+    if len(content) < GZIP_IN_THREAD_BYTES:
+        return gzip.compress(content, 5, mtime=0)
+    return await asyncio.to_thread(gzip.compress, content, 5, mtime=0)

@@ -1,0 +1,259 @@
+"""The one way of an operation, whatever the transport.
+
+Who asks is known (`Context`) -> document -> guard -> execute -> mask -> encode.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import strawberry
+from graphql import ExecutionResult, FieldNode, GraphQLError, OperationDefinitionNode, OperationType
+from graphql.execution import (
+    Executor,
+    create_source_event_stream,
+    execute_root_selection_set,
+    execute_subscription_event,
+)
+from graphql.utilities import value_from_ast_untyped
+from strawberry.execution.is_awaitable import optimized_is_awaitable
+
+from graph.errors import BAD_USER_INPUT, DEADLINE_EXCEEDED, FORBIDDEN, OUTCOME_UNKNOWN, coded
+from graph.wire.answers import Answer, failed, shown
+from graph.wire.documents import Document, Documents, Invalid
+from graph.wire.lasting import Late, ask_again, to_its_end
+from graph.wire.requests import GraphQLRequest
+from infrastructure.settings import Settings
+from resolvers.context import Context
+
+NO_INTROSPECTION = "The schema can't be asked for here: it is in the documentation."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """An operation that is known as far as it can be before it is executed: ready, or refused with `refusal`.
+
+    Of a refused one there is what was known by then: perhaps no document, no operation, no `executor`.
+    """
+
+    request: GraphQLRequest
+    document: Document | None = None
+    operation: OperationDefinitionNode | None = None
+    executor: Executor[Any] | None = None
+    refusal: Answer | None = None
+
+    @property
+    def kind(self) -> OperationType | None:
+        """Query, mutation or subscription."""
+        return None if self.operation is None else self.operation.operation
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """As the resolvers get them, coerced, with their defaults."""
+        return {} if self.executor is None else self.executor.variable_values.coerced
+
+
+class Admission(Protocol):
+    """An operation that the guard has let through."""
+
+    async def settle(self, answer: Answer | None) -> None:
+        """It has ended: give back what it did not use, and add to the answer's `extensions` and `headers`.
+
+        None when it has come to no answer, or (a subscription) when it is over; each event is told by `delivered`.
+        """
+
+    async def delivered(self, answer: Answer) -> None:
+        """An event of a subscription is about to be sent; who waits here holds it back."""
+
+
+class Guard(Protocol):
+    """Stands before every execution."""
+
+    async def admit(self, prepared: Prepared, ctx: Context) -> Admission | Answer:
+        """Let it through, or refuse it with an answer; may raise what `graph.errors.said` knows."""
+
+
+Execute = Callable[[Prepared], ExecutionResult | Awaitable[ExecutionResult]]
+"""What executes a query, a mutation or (with the executor of an event) what a subscription sends."""
+
+
+def interpreted(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResult]:
+    """By graphql-core."""
+    return execute_root_selection_set(cast("Executor[Any]", prepared.executor))
+
+
+class Pipeline:
+    """Prepares and executes operations of one schema."""
+
+    def __init__(
+        self, schema: strawberry.Schema, settings: Settings, guard: Guard | None = None, execute: Execute = interpreted
+    ) -> None:
+        self.schema = schema
+        self.documents = Documents(schema._schema, settings)  # noqa: SLF001 - reason: Strawberry has no other way to it
+        self.guard = guard
+        self._settings = settings
+        self._execute = execute
+        self._executor_class = schema.execution_context_class
+
+    def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
+        """Find the document, the operation and its variables, or why there are none."""
+        try:
+            document = self.documents.of(request.query)
+        except Invalid as invalid:
+            return Prepared(request, refusal=Answer.refused(*invalid.errors))
+        operation = document.operations.get(request.operation_name or None)
+        if operation is None:
+            refusal = Answer.refused(GraphQLError(_which(request, document), extensions={"code": UNKNOWN_OPERATION}))
+            return Prepared(request, document, refusal=refusal)
+        if document.introspects and not self._shows_schema(ctx):
+            refusal = Answer.refused(GraphQLError(NO_INTROSPECTION, extensions={"code": FORBIDDEN}))
+            return Prepared(request, document, operation, refusal=refusal)
+        executor = self._executor(request, document, operation, ctx)
+        if isinstance(executor, list):
+            refusal = Answer.refused(*(coded(error, BAD_USER_INPUT) for error in executor))
+            return Prepared(request, document, operation, refusal=refusal)
+        return Prepared(request, document, operation, executor)
+
+    async def answer(self, prepared: Prepared, ctx: Context) -> Answer:
+        """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        answer = prepared.refusal or await self._answered(prepared, ctx)
+        kind = "unknown" if prepared.operation is None else prepared.operation.operation.value
+        ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
+        return answer
+
+    async def _answered(self, prepared: Prepared, ctx: Context) -> Answer:
+        try:
+            if self.guard is None:
+                return await self._executed(prepared)
+            admitted = await self.guard.admit(prepared, ctx)
+            if isinstance(admitted, Answer):
+                return admitted
+            return await self._settled(admitted, prepared)
+        except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said, masked and logged
+            return Answer.refused(failed(error))
+
+    async def stream(self, prepared: Prepared, ctx: Context) -> AsyncGenerator[Answer, None]:
+        """Execute a subscription: an answer for each event. Its reader closes it.
+
+        When it can't begin, or fails later, the last answer says why and has `executed` False.
+        """
+        if prepared.refusal is not None:
+            yield prepared.refusal
+            return
+        admission: Admission | None = None
+        try:
+            if self.guard is not None:
+                admitted = await self.guard.admit(prepared, ctx)
+                if isinstance(admitted, Answer):
+                    yield admitted
+                    return
+                admission = admitted
+            async with contextlib.aclosing(self._events(prepared)) as events:
+                async for answer in events:
+                    if admission is not None:
+                        await admission.delivered(answer)
+                    yield answer
+        except Exception as error:  # noqa: BLE001 - reason: likewise
+            yield Answer.refused(failed(error))
+        finally:
+            if admission is not None:
+                await admission.settle(None)
+
+    def _shows_schema(self, ctx: Context) -> bool:
+        to_admin = ctx.viewer is not None and ctx.viewer.is_admin
+        return self._settings.granted(self._settings.introspection, to_admin=to_admin)
+
+    def _executor(
+        self, request: GraphQLRequest, document: Document, operation: OperationDefinitionNode, ctx: Context
+    ) -> Executor[Any] | list[GraphQLError]:
+        return self._executor_class.build(
+            self.schema._schema,  # noqa: SLF001 - reason: as above
+            document.node,
+            context_value=ctx,
+            raw_variable_values=cast("dict[str, Any] | None", request.variables),
+            operation_name=operation.name.value if operation.name else None,
+            is_awaitable=cast("Any", optimized_is_awaitable),
+            hide_suggestions=not self._settings.shows_suggestions,
+            operation_extensions=request.extensions,
+        )
+
+    async def _settled(self, admission: Admission, prepared: Prepared) -> Answer:
+        answer: Answer | None = None
+        try:
+            answer = await self._executed(prepared)
+        finally:
+            await admission.settle(answer)
+        return answer
+
+    async def _executed(self, prepared: Prepared) -> Answer:
+        deadline_s = self._settings.operation_ms / 1000
+        if prepared.kind is OperationType.SUBSCRIPTION:
+            return Answer.refused(GraphQLError(NO_STREAM, extensions={"code": BAD_USER_INPUT}))
+        try:
+            if prepared.kind is OperationType.MUTATION:
+                result = await to_its_end(self._result(prepared), deadline_s)
+            else:
+                pending = self._execute(prepared)
+                if isinstance(pending, ExecutionResult):
+                    result = pending
+                else:
+                    async with asyncio.timeout(deadline_s):
+                        result = await pending
+        except TimeoutError:
+            return _late("It took too long: ask for less at once.", DEADLINE_EXCEEDED)
+        except Late as late:
+            if late.written:
+                return _late(ask_again(_arguments(prepared)), OUTCOME_UNKNOWN)
+            return _late("It took too long; nothing was written. Try again.", DEADLINE_EXCEEDED)
+        return _of(result)
+
+    async def _result(self, prepared: Prepared) -> ExecutionResult:
+        result = self._execute(prepared)
+        return result if isinstance(result, ExecutionResult) else await result
+
+    async def _events(self, prepared: Prepared) -> AsyncGenerator[Answer, None]:
+        executor = cast("Executor[Any]", prepared.executor)
+        source = create_source_event_stream(executor)
+        if not isinstance(source, AsyncIterable | ExecutionResult):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            yield Answer(errors=shown(source.errors or ()), executed=False)
+            return
+        async with contextlib.aclosing(cast("AsyncGenerator[Any, None]", source)) as events:
+            async for event in events:
+                result = execute_subscription_event(executor.build_per_event_executor(event))
+                yield _of(result if isinstance(result, ExecutionResult) else await result)
+
+
+UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
+NO_STREAM = "A subscription needs a websocket (graphql-transport-ws)."
+
+
+def _which(request: GraphQLRequest, document: Document) -> str:
+    names = ", ".join(f"`{name}`" for name in document.operations if name)
+    if request.operation_name:
+        return f"The document has no operation of this name: it has {names or 'one without a name'}."
+    return f"The document has several operations: name one of {names} in `operationName`." if names else "No operation."
+
+
+def _late(message: str, code: str) -> Answer:
+    return Answer.refused(GraphQLError(message, extensions={"code": code}))
+
+
+def _of(result: ExecutionResult) -> Answer:
+    return Answer(result.data, shown(result.errors) if result.errors else ())
+
+
+def _arguments(prepared: Prepared) -> Iterator[dict[str, Any]]:
+    """The input objects of a mutation's fields."""
+    selections = prepared.operation.selection_set.selections if prepared.operation else ()
+    variables = dict(prepared.request.variables or {})
+    for field in selections:
+        for argument in (field.arguments or ()) if isinstance(field, FieldNode) else ():
+            value = value_from_ast_untyped(argument.value, variables)
+            if isinstance(value, dict):
+                yield value

@@ -1,0 +1,45 @@
+"""What is refused before it comes to an operation: the exchange itself is not as HTTP and GraphQL want it."""
+
+from http import HTTPStatus
+
+from graphql import GraphQLError
+
+from graph.errors import BAD_USER_INPUT
+from graph.wire.answers import Answer
+
+METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
+PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class Refusal(Exception):  # noqa: N818 - reason: an answer, not an error of the program
+    """An HTTP exchange that ends with this status, and with `answer` as its body."""
+
+    def __init__(self, status: HTTPStatus, message: str, code: str = BAD_USER_INPUT, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.answer = Answer.refused(GraphQLError(message, extensions={"code": code}))
+        self.answer.headers |= headers
+
+
+def method_not_allowed(message: str, allow: str) -> Refusal:
+    """405."""
+    return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, message, METHOD_NOT_ALLOWED, allow=allow)
+
+
+def not_acceptable(offers: tuple[str, ...]) -> Refusal:
+    """406."""
+    message = f"`Accept` has to let one of these through: {', '.join(offers)}."
+    return Refusal(HTTPStatus.NOT_ACCEPTABLE, message, NOT_ACCEPTABLE)
+
+
+def too_large(bytes_max: int) -> Refusal:
+    """413."""
+    message = f"The body may have {bytes_max} bytes, no more."
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, PAYLOAD_TOO_LARGE, connection="close")
+
+
+def unsupported_media_type(message: str, **headers: str) -> Refusal:
+    """415."""
+    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, UNSUPPORTED_MEDIA_TYPE, **headers)

@@ -1,0 +1,100 @@
+"""What a client asks, decoded strictly: whatever the transport, this is what comes out of its bytes."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+
+_NUL_WRITTEN = re.compile(r"\\u(0000|\{0+\})")
+NUL = "A text can't have the character NUL in it."
+
+
+class Malformed(Exception):  # noqa: N818 - reason: an answer, not an error of the program
+    """It is no request of GraphQL; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """One operation as it was asked for."""
+
+    query: str
+    operation_name: str | None = None
+    variables: Mapping[str, Any] | None = None
+    extensions: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """From a JSON value; raises `Malformed` for what is none. Keys that it does not know are passed over."""
+        if not isinstance(value, dict):
+            raise Malformed("A request has to be a JSON object with `query`, and perhaps `variables`, `operationName`.")
+        query, name = value.get("query"), value.get("operationName")
+        if not isinstance(query, str):
+            raise Malformed("`query` has to be a string: the GraphQL document.")
+        if not isinstance(name, str | None):
+            raise Malformed("`operationName` has to be a string or null.")
+        variables, extensions = value.get("variables"), value.get("extensions")
+        for key, given in (("variables", variables), ("extensions", extensions)):
+            if not isinstance(given, dict | None):
+                raise Malformed(f"`{key}` has to be an object or null.")
+        if _NUL_WRITTEN.search(query) or (variables and _has_nul(variables)):
+            raise Malformed(NUL)
+        return cls(query, name, variables, extensions)
+
+
+def decoded(content: bytes | str, depth_max: int) -> Any:
+    """The value of strict JSON: UTF-8, no NaN, no lone surrogate, no key twice, not nested deeper than so.
+
+    Raises `Malformed`.
+    """
+    try:
+        value = orjson.loads(content)
+        text = content if isinstance(content, str) else content.decode()
+        # Each level has a bracket of its own, so that few brackets need no look at the value.
+        if text.count("{") + text.count("[") > depth_max and _is_deeper([value], depth_max + 1):
+            raise Malformed(f"The JSON is nested more than {depth_max} deep.")
+        _UNIQUE.decode(text)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"This is no JSON in UTF-8: {error}.") from None
+    return value
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise Malformed(f"The JSON has the key {name[:64]!r} twice in one object.")
+        names.add(name)
+
+
+# orjson takes the last of two, silently; this one only looks at the keys of what orjson has let through.
+_UNIQUE = json.JSONDecoder(object_pairs_hook=_unique, parse_float=str, parse_int=str)
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [
+            each
+            for item in level
+            for each in (item.values() if isinstance(item, dict) else item)
+            if isinstance(each, dict | list)
+        ]
+    return bool(level)
+
+
+def _has_nul(value: object) -> bool:
+    """Whether a text anywhere in it has a NUL, which PostgreSQL does not keep."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            if "\0" in item:
+                return True
+        elif isinstance(item, dict):
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+    return False

@@ -1,0 +1,49 @@
+"""What a process counts of its own work, for Prometheus; each process has a registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """The counters and gauges of a process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._operations = Counter(
+            "tradegraph_operations", "Operations by kind and outcome.", ["kind", "outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "tradegraph_operation_seconds", "How long operations took.", ["kind"], registry=registry, buckets=SECONDS
+        )
+        self.fallbacks = Counter(
+            "tradegraph_executor_fallbacks",
+            "Operations that were interpreted, as they could not be compiled.",
+            registry=registry,
+        )
+        self.sockets = Gauge("tradegraph_sockets", "Open websockets and event streams.", registry=registry)
+        self.subscriptions = Gauge("tradegraph_subscriptions", "Subscriptions that run.", registry=registry)
+        self.log_position = Gauge(
+            "tradegraph_log_position", "Up to which event this process has seen the log.", registry=registry
+        )
+        self.log_lag = Gauge("tradegraph_log_lag", "How many events it has not seen yet.", registry=registry)
+        self.connections = Gauge(
+            "tradegraph_database_connections", "Connections in use, by what they do.", ["role"], registry=registry
+        )
+        self.feed_age = Gauge(
+            "tradegraph_feed_age_seconds", "The age of the newest quote; -1 where there is none.", registry=registry
+        )
+        self._counted: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def operation(self, kind: str, outcome: str, seconds: float) -> None:
+        """One has ended: OK, PARTIAL (some fields failed), or the code that it was refused with."""
+        found = self._counted.get((kind, outcome))
+        if found is None:
+            found = self._operations.labels(kind, outcome), self._seconds.labels(kind)
+            self._counted[kind, outcome] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def exposition(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self.registry)

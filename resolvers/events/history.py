@@ -1,0 +1,87 @@
+"""Time travel: a portfolio as it stood at a moment, rebuilt from the log."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from infrastructure.candle_store import last_closed
+from models.books import Book, valued
+from models.candles import Candle
+from models.errors import BadRequest
+from models.payloads import moment_text
+from models.portfolios import Portfolio
+from models.positions import Position, day_of
+from models.valuation import Valuation
+from resolvers.context import Context
+from resolvers.events.queries import cursor_of
+from resolvers.events.snapshots import book_at
+
+AHEAD_MAX = timedelta(minutes=1)
+"""How far a caller's clock may be ahead of this one: what it takes for now is answered as of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioSnapshot:
+    """A portfolio at one place of the log, priced at the last candles closed by `at`.
+
+    `portfolio` is as it is now. Every event of its book behind `cursor` happened later.
+    """
+
+    at: datetime
+    cursor: str
+    portfolio: Portfolio
+    book: Book
+    valuation: Valuation
+
+    @property
+    def cash(self) -> Decimal:
+        """The cash then."""
+        return self.book.cash
+
+    @property
+    def positions(self) -> list[Position]:
+        """What was held, oldest first."""
+        return self.book.held
+
+
+async def history(ctx: Context, portfolio: Portfolio, at: datetime) -> PortfolioSnapshot:
+    """A portfolio of the viewer's at a moment: before the first thing that happened to it after that.
+
+    Raises `BadRequest` for a moment before it was made, or in the future.
+    """
+    now = ctx.now
+    if at > now + AHEAD_MAX:
+        raise BadRequest(f"`at` is in the future: here it is {moment_text(now)}.", "at")
+    at = min(at, now)
+    book = await ctx.load(books_by_moment, (portfolio.id, at))
+    if book is None:
+        raise BadRequest(f"`at` is before the portfolio was made, at {moment_text(portfolio.created_at)}.", "at")
+    symbols = sorted({position.symbol for position in book.positions})
+    last = await ctx.load_many(candles_by_moment, [(symbol, at) for symbol in symbols])
+    previous = await ctx.load_many(candles_by_moment, [(symbol, day_of(at)) for symbol in symbols])
+    late = timedelta(milliseconds=ctx.services.settings.quote_stale_after_ms)
+    valuation = valued(book, portfolio, at, _by_symbol(last), _by_symbol(previous), late)
+    return PortfolioSnapshot(at, cursor_of(ctx, book.seq), portfolio, book, valuation)
+
+
+def _by_symbol(candles: Sequence[Candle | None]) -> dict[str, Candle]:
+    return {candle.symbol: candle for candle in candles if candle is not None}
+
+
+async def books_by_moment(ctx: Context, keys: Sequence[tuple[UUID, datetime]]) -> list[Book | None]:
+    """A loader's batch: each portfolio at its moment. The ids are of portfolios that the viewer may see."""
+    async with ctx.services.database.read() as connection:
+        return [await book_at(connection, portfolio_id, at) for portfolio_id, at in keys]
+
+
+async def candles_by_moment(ctx: Context, keys: Sequence[tuple[str, datetime]]) -> list[Candle | None]:
+    """A loader's batch: the candle of each symbol that closed last at or before its moment."""
+    asked: dict[datetime, set[str]] = defaultdict(set)
+    for symbol, moment in keys:
+        asked[moment].add(symbol)
+    async with ctx.services.database.read() as connection:
+        found = {moment: await last_closed(connection, symbols, moment) for moment, symbols in asked.items()}
+    return [found[moment].get(symbol) for symbol, moment in keys]
