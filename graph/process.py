@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.cache import Cache
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -16,6 +17,7 @@ from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
+from resolvers.changes import tags_of
 from resolvers.events.snapshots import Snapshots
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
@@ -91,14 +93,18 @@ def build_services(
     """The services of a process by its settings, with a test's own clock, ids and password hashing if it gives any."""
     clock = clock or SystemClock()
     database = Database(settings)
+    relay = Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring)
     redis = Redis(settings) if settings.redis_url else None
+    cache = Cache(settings, redis, tags_of)
+    cache.follow(relay, database)
     limiter = Limiter(clock, redis, settings.limit_fallback_share)
     return Services(
         settings=settings,
         clock=clock,
         ids=ids or Ids(clock),
         database=database,
-        relay=Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring),
+        relay=relay,
+        cache=cache,
         quotes=QuoteBoard(settings.quote_stale_after_ms),
         passwords=passwords or Passwords(),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),

@@ -80,8 +80,8 @@ class Database:
             asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         )
         self._closed = False
-        self.listeners: list[Callable[[int], None]] = []
-        """Called with the log's position after each commit that appended to it."""
+        self.listeners: list[Callable[[Sequence[Event], int], None]] = []
+        """Called after each commit that appended to the log: with what was, and the log's position behind it."""
 
     @property
     def used(self) -> dict[str, int]:
@@ -106,7 +106,7 @@ class Database:
                 await _commit(connection)
         if transaction.position:
             for listener in self.listeners:
-                listener(transaction.position)
+                listener(transaction.events, transaction.position)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -1,5 +1,6 @@
 """The event log: appended to in the transaction that makes the facts, gapless, in commit order, hash-chained."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,6 +104,16 @@ async def ensure_head(connection: AsyncConnection, epoch: str) -> None:
         text("INSERT INTO log_head (id, epoch, seq, hash) VALUES (1, :epoch, 0, :genesis) ON CONFLICT DO NOTHING"),
         {"epoch": epoch, "genesis": bytes(32)},
     )
+
+
+def some_epoch() -> str:
+    """A name for a log that no other has."""
+    return secrets.token_hex(8)
+
+
+async def set_epoch(connection: AsyncConnection, epoch: str) -> None:
+    """Give the log another name: the cursors of the old one are of another log from now on."""
+    await connection.execute(update(HEAD).values(epoch=epoch))
 
 
 def conditions(chosen: EventFilter) -> list[ColumnElement[bool]]:

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import importlib.resources
-import secrets
 from datetime import datetime
 from pathlib import Path
 
@@ -74,7 +73,7 @@ async def _migrated(database: Database, now: datetime) -> bool:
         if database.dialect == "postgresql" and not await _alone(transaction):
             return False
         await transaction.connection.run_sync(lambda connection: command.upgrade(config(connection), "head"))
-        await log.ensure_head(transaction.connection, epoch=secrets.token_hex(8))
+        await log.ensure_head(transaction.connection, epoch=log.some_epoch())
         await _open_market(transaction, now)
     return True
 

@@ -8,9 +8,9 @@ the latest events, or from the table, so that a slow one costs no memory and los
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
 import structlog
@@ -28,6 +28,16 @@ EVERYTHING = EventFilter()
 Told = Callable[[RecordedEvent], None]
 
 logger = structlog.get_logger(__name__)
+
+
+class Applier(Protocol):
+    """Follows the log as closely as the relay itself."""
+
+    async def begin(self, epoch: str, position: int) -> None:
+        """Start from a place in a log."""
+
+    def apply(self, events: Sequence[RecordedEvent]) -> None:
+        """The log has gone on by these events."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,11 +63,15 @@ class Relay:
         self.stopped = False
         self.position = 0
         self.epoch = ""
+        self.appliers: list[Applier] = []
+        """What is kept right by the log: told of each event before `position` says that it has been seen."""
 
     async def start(self) -> None:
         """Begin at the log's end."""
         async with self._database.read() as connection:
             head = await log.head(connection)
+        for applier in self.appliers:
+            await applier.begin(head.epoch, head.seq)
         self.position, self.epoch = head.seq, head.epoch
         self.stopped = False
         self._database.listeners.append(self.wake)
@@ -74,7 +88,7 @@ class Relay:
         for follower in list(self._followers):
             follower.deafen()
 
-    def wake(self, _position: int = 0) -> None:
+    def wake(self, *_: object) -> None:
         """Something was committed: read now, not at the next poll."""
         self._news.set()
 
@@ -93,6 +107,8 @@ class Relay:
         if not events:
             return False
         async with self._grown:
+            for applier in self.appliers:
+                applier.apply(events)
             for event in events:
                 self._ring.append(event)
                 self.position = event.seq

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.cache import Cache
 from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -26,6 +27,7 @@ class Services:
     ids: Ids
     database: Database
     relay: Relay
+    cache: Cache
     quotes: QuoteBoard
     passwords: Passwords
     tokens: Tokens

@@ -115,6 +115,12 @@ class Settings(LimitSettings):
     handler_pause_ms: int = Field(default=100, ge=1)
     """How long it waits before it tries again; each time twice as long, up to half a minute."""
 
+    cache: bool = True
+    """Whether what is only shown is kept between reads; what decides money or risk never is."""
+    cache_entries: int = Field(default=50_000, ge=1)
+    cache_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    """The most that a process's own memory keeps: values, and their size as JSON."""
+
     page_size: int = Field(default=50, ge=1)
     page_size_max: int = Field(default=100, ge=1)
     relay_poll_ms: int = Field(default=500, ge=10)

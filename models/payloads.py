@@ -88,15 +88,16 @@ _PLAIN: dict[Any, Callable[[Any], Any]] = {
 @functools.cache
 def _readers(kind: Hashable) -> tuple[tuple[str, str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(cast("type[Any]", kind))
-    return tuple((name, key, _reader(hints[name])) for name, key in _keys(kind))
+    return tuple((name, key, reader(hints[name])) for name, key in _keys(kind))
 
 
-def _reader(hint: Any) -> Callable[[Any], Any]:
+def reader(hint: Any) -> Callable[[Any], Any]:
+    """What reads back the JSON of a value of that type."""
     if get_origin(hint) in (Union, types.UnionType):
-        inner = _reader(next(arm for arm in get_args(hint) if arm is not type(None)))
+        inner = reader(next(arm for arm in get_args(hint) if arm is not type(None)))
         return lambda value: None if value is None else inner(value)
     if get_origin(hint) in (list, tuple):
-        item, container = _reader(get_args(hint)[0]), get_origin(hint)
+        item, container = reader(get_args(hint)[0]), get_origin(hint)
         return lambda value: container(item(each) for each in value)
     if hint is datetime:
         return datetime.fromisoformat

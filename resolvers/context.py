@@ -34,6 +34,8 @@ class Viewer:
     expires_at: datetime | None
     scopes: frozenset[ApiScope]
     key_id: UUID | None = None
+    seen: int = 0
+    """The log's position behind their last event, as they were recognised: they are shown nothing that is older."""
 
     @property
     def is_admin(self) -> bool:

@@ -1,22 +1,42 @@
 """Loading by id: the same for everything that has an owner."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Optional, TypeVar
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
+from infrastructure.cache import Kind, Tag
 from infrastructure.rows import columns, read_all, table
+from resolvers.caching import TTL_S, cached
+from resolvers.changes import OWNER
 from resolvers.context import Context
 
 T = TypeVar("T")
 
 
-def mine_by_id(row: type[SQLModel], kind: type[T]) -> Callable[[Context, Sequence[UUID]], Awaitable[list[T | None]]]:
-    """A loader's batch: the viewer's own, in the order of the ids; none where it is somebody else's, or nothing."""
+def mine_by_id(
+    row: type[SQLModel], kind: type[T], changed_by: str | None = None, *, keep: Callable[[T], bool] = lambda _item: True
+) -> Callable[[Context, Sequence[UUID]], Awaitable[list[T | None]]]:
+    """A loader's batch: the viewer's own, in the order of the ids; none where it is somebody else's, or nothing.
+
+    `changed_by` is the tag that goes with such an id; without it, whatever happens to the owner changes it.
+    """
     stored: Any = table(row)
 
+    def tags(owner: Any, key: UUID) -> list[Tag]:
+        return [(OWNER, owner[0]) if changed_by is None else (changed_by, key)]
+
+    @cached(
+        Kind(
+            f"{stored.name} by id",
+            Optional[kind],  # noqa: UP045 - reason: the type is known when it runs
+            TTL_S,
+            tags,
+            keep=lambda item: item is None or keep(item),
+        )
+    )
     async def by_id(ctx: Context, ids: Sequence[UUID]) -> list[T | None]:
         statement = select(*columns(row, kind)).where(stored.c.id.in_(ids), stored.c.owner_id == ctx.owner_id)
         async with ctx.services.database.read() as connection:

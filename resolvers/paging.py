@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Generic, TypeVar, get_type_hints
 from uuid import UUID
 
@@ -13,9 +14,11 @@ import orjson
 from sqlalchemy import BigInteger, ColumnElement, Select, func, null, select, tuple_
 from sqlmodel import SQLModel
 
+from infrastructure.cache import Kind, Tag
 from infrastructure.rows import columns
 from models.errors import BadRequest
 from models.payloads import written
+from resolvers.caching import Kept, through_cache
 from resolvers.context import Context
 
 T = TypeVar("T")
@@ -30,6 +33,11 @@ class PageArgs:
     after: str | None = None
     last: int | None = None
     before: str | None = None
+
+    @property
+    def backwards(self) -> bool:
+        """Whether it is the end of the list that is wanted."""
+        return self.last is not None or (self.before is not None and self.first is None)
 
     def size(self, default: int, most: int) -> int:
         """How many are asked for; raises `BadRequest` for what can't be."""
@@ -75,7 +83,7 @@ class Listing(Generic[T]):
     """A list of `kind` that can be paged in the order of `keys`, whose last one is unique.
 
     `parent` is the column that says whose list it is; `conditions` turns what the caller chose (hashable) into SQL.
-    With `owned`, only the viewer's rows are there.
+    With `owned`, only the viewer's rows are there. With `kept`, pages are cached.
     """
 
     def __init__(
@@ -88,6 +96,7 @@ class Listing(Generic[T]):
         owned: bool = True,
         descending: bool = False,
         conditions: Callable[[Any], Sequence[ColumnElement[bool]]] = lambda _chosen: (),
+        kept: Kept | None = None,
     ) -> None:
         self.table: Any = table.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
         self.columns = columns(table, kind)
@@ -100,6 +109,18 @@ class Listing(Generic[T]):
             BigInteger() if hint is int else self.table.c[key].type for key, hint in zip(keys, self._kinds, strict=True)
         ]
         self.owned, self.descending, self.conditions = owned, descending, conditions
+        self._cached: Kind[PageKey, list[T]] | None = None
+        self._counted: Kind[CountKey, int] | None = None
+        if kept is not None:
+            name = f"{self.table.name} by {parent}, {'descending' if descending else 'ascending'} {keys[0]}"
+            tag, ttl_s, shared = kept.changed_by, kept.ttl_s, not owned
+
+            def tags(_owner: Hashable, key: PageKey | CountKey) -> list[Tag]:
+                return [] if tag is None else [(tag, key.parent)]
+
+            of: Any = list[kind]  # type: ignore[valid-type]  # reason: it is looked at when it runs
+            self._cached = Kind(name, of, ttl_s, tags, keep=lambda items: all(map(kept.keep, items)), shared=shared)
+            self._counted = Kind(f"count of {name}", int, ttl_s, tags, shared=shared)
 
     async def page(self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None) -> Page[T]:
         """One page; those that are asked for in the same turn of the loop with the same arguments are read together.
@@ -113,18 +134,31 @@ class Listing(Generic[T]):
         return found
 
     async def pages(self, ctx: Context, asked: Sequence[PageKey]) -> list[Page[T]]:
-        """A loader's batch: one statement for all parents with the same arguments."""
+        """A loader's batch."""
+        if self._cached is None:
+            found = await self._found(ctx, asked)
+        else:
+            found = await through_cache(ctx, self._cached, asked, partial(self._found, ctx))
+        return [self._page(ctx, key, items) for key, items in zip(asked, found, strict=True)]
+
+    async def _found(self, ctx: Context, asked: Sequence[PageKey]) -> list[list[T]]:
+        """The items of each page in the order of the index, and one more if there is; a statement for all parents."""
         groups: dict[tuple[Hashable, PageArgs], list[Hashable]] = defaultdict(list)
         for key in asked:
             groups[key.chosen, key.args].append(key.parent)
-        done: dict[PageKey, Page[T]] = {}
+        done: dict[PageKey, list[T]] = {}
         for (chosen, args), parents in groups.items():
-            for parent, page in (await self._read(ctx, chosen, args, parents)).items():
-                done[PageKey(parent, chosen, args)] = page
+            for parent, items in (await self._read(ctx, chosen, args, parents)).items():
+                done[PageKey(parent, chosen, args)] = items
         return [done[key] for key in asked]
 
     async def counts(self, ctx: Context, asked: Sequence[CountKey]) -> list[int]:
         """A loader's batch: how long the lists are."""
+        if self._counted is None:
+            return await self._count(ctx, asked)
+        return await through_cache(ctx, self._counted, asked, partial(self._count, ctx))
+
+    async def _count(self, ctx: Context, asked: Sequence[CountKey]) -> list[int]:
         done: dict[CountKey, int] = {}
         for chosen in {key.chosen for key in asked}:
             parents = [key.parent for key in asked if key.chosen == chosen]
@@ -147,22 +181,20 @@ class Listing(Generic[T]):
 
     async def _read(
         self, ctx: Context, chosen: Hashable, args: PageArgs, parents: list[Hashable]
-    ) -> dict[Hashable, Page[T]]:
-        size = self._size(ctx, args)
-        backwards = args.last is not None or (args.before is not None and args.first is None)
+    ) -> dict[Hashable, list[T]]:
         where = [*self._where(ctx, chosen, parents), *self._between(ctx, args)]
-        statement = self._statement(where, len(parents), size + 1, down=self.descending != backwards)
+        statement = self._statement(
+            where, len(parents), self._size(ctx, args) + 1, down=self.descending != args.backwards
+        )
         async with ctx.services.database.read() as connection:
             rows = (await connection.execute(statement)).all()
         by_parent: dict[Hashable, list[T]] = {parent: [] for parent in parents}
         for row in rows:
             by_parent[row[-1]].append(self.kind(*row[:-1]))
-        return {
-            parent: self._page(ctx, PageKey(parent, chosen, args), items, size, backwards=backwards)
-            for parent, items in by_parent.items()
-        }
+        return by_parent
 
-    def _page(self, ctx: Context, key: PageKey, items: list[T], size: int, *, backwards: bool) -> Page[T]:
+    def _page(self, ctx: Context, key: PageKey, items: list[T]) -> Page[T]:
+        size, backwards = self._size(ctx, key.args), key.args.backwards
         more, items = len(items) > size, items[:size]
         if backwards:
             items.reverse()

@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.cache import Cache
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
@@ -20,6 +21,7 @@ from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
+from resolvers.changes import tags_of
 from tests.support.clock import ManualClock
 from tests.support.house import emptied, migrated, settings_for
 from tests.support.redis_server import redis_server
@@ -121,13 +123,17 @@ def ids(clock: ManualClock) -> Ids:
 @pytest.fixture
 async def services(settings: Settings, database: Database, clock: ManualClock, ids: Ids) -> AsyncIterator[Services]:
     """What a process has, with its relay running; passwords are hashed as cheaply as argon2 can."""
+    relay = Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring)
+    cache = Cache(settings, None, tags_of)
+    cache.follow(relay, database)
     limiter = Limiter(clock)
     services = Services(
         settings=settings,
         clock=clock,
         ids=ids,
         database=database,
-        relay=Relay(database, settings.relay_poll_ms / 1000, settings.relay_ring),
+        relay=relay,
+        cache=cache,
         quotes=QuoteBoard(settings.quote_stale_after_ms),
         passwords=Passwords(memory_kib=8, time_cost=1),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),

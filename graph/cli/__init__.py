@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+import graph.cli.handlers  # noqa: F401  # reason: adds its commands to `events`
 from graph.cli.events import events
 from graph.cli.files import candles, instruments, quotes
 from graph.cli.running import with_services
@@ -24,11 +25,11 @@ users = typer.Typer(help="Users.", no_args_is_help=True)
 app.command()(serve)
 app.command()(worker)
 app.command()(seed)
-app.add_typer(events, name="events")
 app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")
 app.add_typer(candles, name="candles")
 app.add_typer(quotes, name="quotes")
+app.add_typer(events, name="events")
 
 
 @app.command()

@@ -1,71 +1,164 @@
-"""`tradegraph events …`: the log and those who react to it."""
+"""`tradegraph events …`: the event log, as who runs the place reads and checks it."""
 
-from typing import Annotated
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
+import orjson
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from graph.base import parsed_id
 from graph.cli.running import with_services
-from infrastructure.bus import dead_letters
+from graph.process import NotMigrated
+from infrastructure.migrations import is_migrated
 from infrastructure.services import Services
-from resolvers.events.replaying import replay_dead_letters, replay_from
-from resolvers.registry import HANDLERS
+from models.enums import AggregateType, EventType
+from models.events import EventFilter, RecordedEvent
+from models.payloads import moment_text
+from resolvers.events import operators
+from resolvers.events.verify import Receipt, Verdict, verify
+
+T = TypeVar("T")
 
 events = typer.Typer(help="The event log and its handlers.", no_args_is_help=True)
 
-Chosen = Annotated[str | None, typer.Option("--handler", help="Of this handler only.")]
+FLAWS_SHOWN = 100
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"]
 
 
-@events.command("handlers")
-def list_handlers() -> None:
-    """Who reacts to what."""
-    for handler in HANDLERS:
-        typer.echo(f"{handler.name:20} {', '.join(sorted(handler.types))}")
+def _on_the_log(work: Callable[[Services], Awaitable[T]]) -> T:
+    """Do something with a log that is there; that there is none is said, with exit code 1."""
+
+    async def checked(services: Services) -> T:
+        if not await is_migrated(services.database):
+            raise NotMigrated("The database is not migrated: run `tradegraph migrate` first.")
+        return await work(services)
+
+    return with_services(checked)
 
 
-@events.command("dead-letters")
-def list_dead_letters(handler: Chosen = None) -> None:
-    """The events that a handler gave up, each with its place in the log and the last error."""
-
-    async def work(services: Services) -> list[str]:
-        return [
-            f"{each.handler:20} {each.seq:>10}  {each.failed_at:%Y-%m-%d %H:%M:%SZ}  "
-            f"{each.attempts} attempts  {each.error}"
-            for each in await dead_letters(services, _known(handler))
-        ]
-
-    typer.echo("\n".join(with_services(work)) or "There are none.")
+def _receipt(given: str) -> Receipt:
+    found = re.fullmatch(r"(\d{1,19}):([0-9a-f]{64})", given)
+    if found is None:
+        raise typer.BadParameter("it has to be a number, a colon and a hash, as `events verify` wrote it")
+    return Receipt(int(found[1]), bytes.fromhex(found[2]))
 
 
-@events.command()
-def replay(
-    handler: Annotated[str, typer.Option("--handler", help="Which handler deals with them again.")],
-    after: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Not its dead letters, but every event of its own behind this place of the log, up to where it has "
-            "come. What it did of one before is not done twice.",
-        ),
+@events.command("verify")
+def check(
+    receipt: Annotated[
+        Receipt | None,
+        typer.Option(parser=_receipt, metavar="SEQ:HASH", help="What an earlier run ended with; it has to hold still."),
     ] = None,
 ) -> None:
-    """Have a handler deal again with its dead letters, or with old events."""
-    [chosen] = [each for each in HANDLERS if each.name == _known(handler)]
+    """Hold the log against itself, and the tables against the log; every flaw is named, with exit code 1."""
 
-    async def work(services: Services) -> tuple[int, list[str]]:
-        if after is None:
-            return await replay_dead_letters(services, chosen)
-        return await replay_from(services, chosen, after)
+    async def work(services: Services) -> Verdict:
+        with _bar() as bar:
+            task = bar.add_task("Reading")
+            return await verify(
+                services.database, receipt, lambda seq, last: bar.update(task, completed=seq, total=last)
+            )
 
-    done, failed = with_services(work)
-    for fault in failed:
-        typer.echo(fault, err=True)
-    typer.echo(f"{done} {'event was' if done == 1 else 'events were'} dealt with, {len(failed)} failed.")
-    if failed:
+    verdict = _on_the_log(work)
+    for flaw in verdict.flaws[:FLAWS_SHOWN]:
+        typer.echo(f"  {flaw}", err=True)
+    if more := len(verdict.flaws) - FLAWS_SHOWN:
+        typer.echo(f"  and {more:,} more", err=True) if more > 0 else None
+    if verdict.flaws:
+        typer.echo(f"{len(verdict.flaws):,} {'flaw' if len(verdict.flaws) == 1 else 'flaws'}.", err=True)
         raise typer.Exit(1)
+    typer.echo(f"{verdict.seq:,} events, and the tables are what they say. Receipt: {verdict.seq}:{verdict.hash.hex()}")
 
 
-def _known(name: str | None) -> str | None:
-    names = [each.name for each in HANDLERS]
-    if name is not None and name not in names:
-        raise typer.BadParameter(f"there is no handler {name!r}: it is one of {', '.join(names)}")
-    return name
+def _bar() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _key(type_name: str | None = None) -> Callable[[str], UUID]:
+    def key(given: str) -> UUID:
+        found = parsed_id(given)
+        if found is not None and isinstance(found[1], UUID) and type_name in (None, found[0]):
+            return found[1]
+        try:
+            return UUID(given)
+        except ValueError:
+            raise typer.BadParameter("it has to be an id as the API has it, or a UUID") from None
+
+    return key
+
+
+@events.command("list")
+def listed(  # noqa: PLR0913, PLR0917 - reason: each is an option of its own
+    types: Annotated[
+        list[EventType] | None, typer.Option("--type", case_sensitive=False, help="Of this type; may be given again.")
+    ] = None,
+    aggregate_type: Annotated[
+        AggregateType | None, typer.Option("--aggregate-type", case_sensitive=False, help="Of this kind of thing.")
+    ] = None,
+    aggregate: Annotated[
+        UUID | None, typer.Option(parser=_key(), metavar="ID", help="Of this thing, by the API's id or its UUID.")
+    ] = None,
+    portfolio: Annotated[
+        UUID | None, typer.Option(parser=_key("Portfolio"), metavar="ID", help="Of this portfolio.")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option("--from", formats=DATES, help="Not before this, in UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option("--to", formats=DATES, help="Not after this, in UTC.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Behind the event of this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="All of each event, one JSON object a line.")] = False,
+) -> None:
+    """Write events, oldest first, a line each."""
+    chosen = EventFilter(
+        types=frozenset(types) if types else None,
+        aggregate_type=aggregate_type,
+        aggregate_id=aggregate,
+        portfolio_id=portfolio,
+        since=None if since is None else since.replace(tzinfo=UTC),
+        until=None if until is None else until.replace(tzinfo=UTC),
+    )
+
+    async def work(services: Services) -> int:
+        count = 0
+        async for event in operators.listed(services, after, chosen, limit):
+            typer.echo(_as_json(event) if as_json else _line(event))
+            count += 1
+        return count
+
+    if not _on_the_log(work):
+        typer.echo("No such events.", err=True)
+
+
+def _line(event: RecordedEvent) -> str:
+    thing = f"{event.aggregate_type} {event.aggregate_id} v{event.version}"
+    return f"{event.seq:>9}  {moment_text(event.occurred_at)}  {event.type:<26} {thing}"
+
+
+def _as_json(event: RecordedEvent) -> str:
+    shown: dict[str, Any] = {
+        "seq": event.seq,
+        "type": event.type,
+        "aggregateType": event.aggregate_type,
+        "aggregateId": event.aggregate_id,
+        "version": event.version,
+        "ownerId": event.owner_id,
+        "portfolioId": event.portfolio_id,
+        "actorId": event.actor_id,
+        "occurredAt": moment_text(event.occurred_at),
+        "payload": event.data,
+        "hash": event.hash.hex(),
+    }
+    return orjson.dumps(shown).decode()
+
+
+@events.command("new-epoch")
+def epoch() -> None:
+    """Make every cursor given out so far expire: after the database was restored from a backup, before serving."""
+    name = _on_the_log(operators.new_epoch)
+    typer.echo(f"The log's epoch is {name} now: readers begin anew.")

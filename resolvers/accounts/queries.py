@@ -3,8 +3,9 @@
 from collections.abc import Awaitable
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from infrastructure.log import EVENTS
 from infrastructure.rows import columns, table
 from infrastructure.services import Services
 from models.accounts import SessionRow, User, UserRow
@@ -15,6 +16,9 @@ from resolvers.accounts.loaders import users_by_id
 from resolvers.context import Context, Viewer
 
 USERS, SESSIONS = table(UserRow), table(SessionRow)
+
+_SEEN = func.coalesce(select(func.max(EVENTS.c.seq)).where(EVENTS.c.owner_id == USERS.c.id).scalar_subquery(), 0)
+"""Of the user: the place of their last event."""
 
 
 async def authorization(services: Services, header: str | None, api_key: str | None = None) -> Viewer | None:
@@ -44,7 +48,7 @@ async def authenticate(services: Services, token: str) -> Viewer:
         return await _by_key(services, token)
     claims = services.tokens.read(token, services.clock.now())
     signed_in = (
-        select(*columns(UserRow, User))
+        select(*columns(UserRow, User), _SEEN)
         .join(SESSIONS, SESSIONS.c.user_id == USERS.c.id)
         .where(
             SESSIONS.c.id == claims.session_id,
@@ -56,14 +60,15 @@ async def authenticate(services: Services, token: str) -> Viewer:
         row = (await connection.execute(signed_in)).one_or_none()
     if row is None:
         raise Unauthenticated("This sign-in has ended: sign in again.", "REVOKED")
-    return Viewer(User(*row), claims.session_id, claims.expires_at, EVERY_SCOPE)
+    *user, seen = row
+    return Viewer(User(*user), claims.session_id, claims.expires_at, EVERY_SCOPE, seen=seen)
 
 
 async def _by_key(services: Services, secret: str) -> Viewer:
     row = None
     if is_key(secret):
         stored = (
-            select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at)
+            select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, _SEEN)
             .join(KEYS, KEYS.c.user_id == USERS.c.id)
             .where(KEYS.c.secret_hash == fingerprint(secret))
         )
@@ -71,11 +76,11 @@ async def _by_key(services: Services, secret: str) -> Viewer:
             row = (await connection.execute(stored)).one_or_none()
     if row is None:
         raise Unauthenticated("The API key is not valid.", "INVALID")
-    *user, key_id, scopes, last_used_at, revoked_at = row
+    *user, key_id, scopes, last_used_at, revoked_at, seen = row
     if revoked_at is not None:
         raise Unauthenticated("The API key has been revoked.", "REVOKED")
     services.key_uses.note(key_id, last_used_at, services.clock.now())
-    return Viewer(User(*user), None, None, granted(scopes), key_id)
+    return Viewer(User(*user), None, None, granted(scopes), key_id, seen)
 
 
 def viewer(ctx: Context) -> User | None:

@@ -7,11 +7,16 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Select, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infrastructure.cache import Kind
 from infrastructure.rows import columns, table
 from models.candles import Candle, CandleRow
 from models.enums import CandleInterval
 from models.marketdata import Instrument, InstrumentRow, Quote
+from resolvers.caching import cached
 from resolvers.context import Context
+
+CATALOGUE_TTL_S = 10.0
+"""How old what is shown of the catalogue may be: imports change it, and are no events."""
 
 INSTRUMENTS, CANDLES = table(InstrumentRow), table(CandleRow)
 
@@ -27,6 +32,7 @@ class CandleKey:
     first: int
 
 
+@cached(Kind("instruments by symbol", Instrument | None, CATALOGUE_TTL_S, shared=True, if_error=True))
 async def instruments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Instrument | None]:
     """The instruments of these symbols, None where there is none; they are anybody's to see."""
     async with ctx.services.database.read() as connection:

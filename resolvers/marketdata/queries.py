@@ -10,8 +10,10 @@ from models.candles import LENGTHS, Candle
 from models.enums import AssetClass, CandleInterval
 from models.errors import BadRequest
 from models.marketdata import Instrument, InstrumentRow, Quote, QuoteRow
+from resolvers.caching import Kept
 from resolvers.context import LOAD_MAX, Context
 from resolvers.marketdata.loaders import (
+    CATALOGUE_TTL_S,
     CandleKey,
     candles_by_key,
     instruments_by_symbol,
@@ -119,5 +121,7 @@ def _matches(search: str) -> ColumnElement[bool]:
     return symbol.icontains(search, autoescape=True) | name.icontains(search, autoescape=True)
 
 
-CATALOGUE = Listing(InstrumentRow, Instrument, ("symbol",), owned=False, conditions=_conditions)
+CATALOGUE = Listing(
+    InstrumentRow, Instrument, ("symbol",), owned=False, conditions=_conditions, kept=Kept(ttl_s=CATALOGUE_TTL_S)
+)
 """Every instrument, by symbol."""

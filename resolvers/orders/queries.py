@@ -9,10 +9,12 @@ from sqlalchemy import ColumnElement, select
 
 from infrastructure.rows import columns, read_all
 from infrastructure.services import Services
-from models.enums import OrderDirection, OrderOrderField, OrderSide, OrderStatus
+from models.enums import AggregateType, OrderDirection, OrderOrderField, OrderSide, OrderStatus, OrderType
 from models.errors import refuse_if
 from models.facts import OrderAsOf
 from models.orders import Fill, FillRow, Order, OrderRow
+from resolvers.caching import Kept
+from resolvers.changes import OWNER, PORTFOLIO
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
 from resolvers.orders.appraisal import Preview, appraise, preview_of
@@ -52,6 +54,11 @@ def _conditions(chosen: OrderChoice) -> Sequence[ColumnElement[bool]]:
     return found
 
 
+def _only_events_change(order: Order) -> bool:
+    """A trailing stop that waits follows the market, and no event says so."""
+    return order.type is not OrderType.TRAILING_STOP or order.status is not OrderStatus.PENDING
+
+
 @dataclass(frozen=True, slots=True)
 class FillChoice:
     """Which fills of an order: those up to one of its versions."""
@@ -71,7 +78,7 @@ class OrderSorting:
     direction: OrderDirection = OrderDirection.DESC
 
 
-def _sorted_listings(parent: str) -> dict[OrderSorting, Listing[Order]]:
+def _sorted_listings(parent: str, changed_by: str) -> dict[OrderSorting, Listing[Order]]:
     return {
         OrderSorting(by, direction): Listing(
             OrderRow,
@@ -80,18 +87,24 @@ def _sorted_listings(parent: str) -> dict[OrderSorting, Listing[Order]]:
             parent=parent,
             descending=direction is OrderDirection.DESC,
             conditions=_conditions,
+            kept=Kept(changed_by, keep=_only_events_change),
         )
         for by in OrderOrderField
         for direction in OrderDirection
     }
 
 
-ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _sorted_listings("owner_id"), _sorted_listings("portfolio_id")
+ORDERS_OF_OWNER, ORDERS_OF_PORTFOLIO = _sorted_listings("owner_id", OWNER), _sorted_listings("portfolio_id", PORTFOLIO)
 NEWEST_FIRST = OrderSorting()
-FILLS_OF_ORDER = Listing(FillRow, Fill, ("executed_at", "id"), parent="order_id", conditions=_fill_conditions)
-orders_by_id, fills_by_id = mine_by_id(OrderRow, Order), mine_by_id(FillRow, Fill)
+FILLS_OF_ORDER = Listing(
+    FillRow, Fill, ("executed_at", "id"), parent="order_id", conditions=_fill_conditions, kept=Kept(AggregateType.ORDER)
+)
+orders_by_id = mine_by_id(OrderRow, Order, AggregateType.ORDER, keep=_only_events_change)
+fills_by_id = mine_by_id(FillRow, Fill)
 
-FILLS_OF_PORTFOLIO = Listing(FillRow, Fill, ("executed_at", "id"), parent="portfolio_id", descending=True)
+FILLS_OF_PORTFOLIO = Listing(
+    FillRow, Fill, ("executed_at", "id"), parent="portfolio_id", descending=True, kept=Kept(PORTFOLIO)
+)
 
 
 async def every_working_order(services: Services) -> list[Order]:

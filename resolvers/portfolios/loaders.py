@@ -3,17 +3,22 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import and_, or_, select
 
+from infrastructure.cache import Kind
 from infrastructure.rows import columns
+from models.enums import AggregateType
+from models.facts import MARKET_ID
 from models.marketdata import Quote
 from models.portfolios import Portfolio, PortfolioRow, TradingStatus, Transaction, TransactionRow
 from models.positions import Position, PositionRow, day_of
 from models.valuation import Valuation, buying_power, value
+from resolvers.caching import TTL_S, Kept, cached
+from resolvers.changes import OWNER, PORTFOLIO
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
 from resolvers.paging import Listing
@@ -34,20 +39,37 @@ class Worth:
     buying_power: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A portfolio and its positions: the open ones, and those closed on the day that was asked for."""
+
+    portfolio: Portfolio
+    positions: tuple[Position, ...]
+
+
 _PORTFOLIO, _POSITION = columns(PortfolioRow, Portfolio), columns(PositionRow, Position)
 
-portfolios_by_id = mine_by_id(PortfolioRow, Portfolio)
+portfolios_by_id = mine_by_id(PortfolioRow, Portfolio, PORTFOLIO)
 transactions_by_id = mine_by_id(TransactionRow, Transaction)
 
 
 async def worth_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[Worth | None]:
-    """A loader's batch: what the viewer's portfolios are worth at the latest prices.
+    """A loader's batch: what the viewer's portfolios are worth at the latest prices."""
+    today = day_of(ctx.now)
+    found = await held_by_portfolio(ctx, [(key, today) for key in ids])
+    return [None if held is None else _worth(ctx, held) for held in found]
+
+
+@cached(Kind("holdings of a portfolio", Held | None, TTL_S, lambda _owner, key: [(PORTFOLIO, key[0])]))
+async def held_by_portfolio(ctx: Context, keys: Sequence[tuple[UUID, datetime]]) -> list[Held | None]:
+    """A loader's batch: the viewer's portfolios with what they hold, and held on that UTC day.
 
     Portfolio and positions are read in one statement: a fill that came between two would make up a figure.
     """
+    ids, days = zip(*keys, strict=True)
     held = and_(
         POSITIONS.c.portfolio_id == PORTFOLIOS.c.id,
-        or_(POSITIONS.c.closed_at.is_(None), POSITIONS.c.closed_at >= day_of(ctx.now)),
+        or_(POSITIONS.c.closed_at.is_(None), POSITIONS.c.closed_at >= min(days)),
     )
     statement = (
         select(*_PORTFOLIO, *_POSITION)
@@ -63,14 +85,11 @@ async def worth_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[Worth | 
             portfolios[portfolio.id] = portfolio
             if fields[len(_PORTFOLIO)] is not None:
                 holdings[portfolio.id].append(Position(*fields[len(_PORTFOLIO) :]))
-    found: list[Worth | None] = []
-    for key in ids:
-        mine, positions = portfolios.get(key), holdings[key]
-        found.append(None if mine is None else _worth(ctx, mine, positions))
-    return found
+    return [Held(mine, tuple(holdings[key])) if (mine := portfolios.get(key)) else None for key in ids]
 
 
-def _worth(ctx: Context, portfolio: Portfolio, held: list[Position]) -> Worth:
+def _worth(ctx: Context, found: Held) -> Worth:
+    portfolio, held = found.portfolio, found.positions
     stale_after, quotes = timedelta(milliseconds=ctx.services.settings.quote_stale_after_ms), latest(ctx, held)
     valued = value(portfolio, held, quotes, ctx.now, stale_after)
     return Worth(portfolio, held, valued, buying_power(portfolio, held, quotes))
@@ -82,6 +101,9 @@ def latest(ctx: Context, positions: Sequence[Position]) -> dict[str, Quote]:
     return {symbol: quote for symbol, quote in quotes if quote is not None}
 
 
+@cached(
+    Kind("market status", TradingStatus, TTL_S, lambda _owner, _key: [(AggregateType.MARKET, MARKET_ID)], shared=True)
+)
 async def market_statuses(ctx: Context, keys: Sequence[int]) -> list[TradingStatus]:
     """A loader's batch: what holds for everybody (there is one row, whatever the key)."""
     statement = select(MARKET.c.trading_state, MARKET.c.trading_reason, MARKET.c.trading_since, MARKET.c.resume_after)
@@ -90,4 +112,4 @@ async def market_statuses(ctx: Context, keys: Sequence[int]) -> list[TradingStat
     return [status for _ in keys]
 
 
-PORTFOLIOS_OF_USER = Listing(PortfolioRow, Portfolio, ("created_at", "id"), parent="owner_id")
+PORTFOLIOS_OF_USER = Listing(PortfolioRow, Portfolio, ("created_at", "id"), parent="owner_id", kept=Kept(OWNER))

@@ -11,6 +11,8 @@ from models.enums import TransactionKind
 from models.portfolios import Portfolio, TradingStatus, Transaction, TransactionRow, stricter
 from models.positions import Position
 from models.valuation import PositionMark, mark
+from resolvers.caching import Kept
+from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
 from resolvers.paging import Listing, Page, PageArgs
 from resolvers.portfolios.loaders import (
@@ -45,7 +47,13 @@ def _conditions(chosen: TransactionChoice) -> Sequence[ColumnElement[bool]]:
 
 
 LEDGER = Listing(
-    TransactionRow, Transaction, ("number",), parent="portfolio_id", descending=True, conditions=_conditions
+    TransactionRow,
+    Transaction,
+    ("number",),
+    parent="portfolio_id",
+    descending=True,
+    conditions=_conditions,
+    kept=Kept(PORTFOLIO),
 )
 
 

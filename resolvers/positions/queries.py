@@ -6,8 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement
 
+from models.enums import AggregateType
 from models.positions import Position, PositionRow
 from models.trades import TradeSummary
+from resolvers.caching import Kept
+from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
 from resolvers.paging import Listing, Page, PageArgs
@@ -30,10 +33,10 @@ def _conditions(chosen: PositionChoice) -> Sequence[ColumnElement[bool]]:
     return found
 
 
-positions_by_id = mine_by_id(PositionRow, Position)
+positions_by_id = mine_by_id(PositionRow, Position, AggregateType.POSITION)
 
 POSITIONS_OF_PORTFOLIO = Listing(
-    PositionRow, Position, ("opened_at", "id"), parent="portfolio_id", conditions=_conditions
+    PositionRow, Position, ("opened_at", "id"), parent="portfolio_id", conditions=_conditions, kept=Kept(PORTFOLIO)
 )
 
 

@@ -6,8 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from infrastructure.cache import Kind
 from infrastructure.rows import columns, table
 from models.risk import RiskLimit, RiskLimitRow
+from resolvers.caching import TTL_S, cached
+from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
 
@@ -16,6 +19,7 @@ LIMITS = table(RiskLimitRow)
 limits_by_id = mine_by_id(RiskLimitRow, RiskLimit)
 
 
+@cached(Kind("limits of a portfolio", list[RiskLimit], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
 async def limits_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[RiskLimit]]:
     """A loader's batch: the limits of the viewer's portfolios, by kind."""
     statement = (

@@ -6,10 +6,13 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from infrastructure.cache import Kind
 from models.enums import RiskLimitKind
 from models.money import ZERO, divide, exact
 from models.risk import RiskLimit
 from models.valuation import Valuation
+from resolvers.caching import TTL_S, cached
+from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
 from resolvers.orders.store import IS_WORKING, ORDERS
 from resolvers.portfolios.loaders import latest, worth_by_portfolio
@@ -26,6 +29,7 @@ async def risk_limit(ctx: Context, limit_id: UUID) -> RiskLimit | None:
     return None if ctx.viewer is None else await ctx.load(limits_by_id, limit_id)
 
 
+@cached(Kind("working orders of a portfolio", int, TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
 async def working_counts(ctx: Context, ids: Sequence[UUID]) -> list[int]:
     """A loader's batch: how many orders are working in the viewer's portfolios."""
     statement = (

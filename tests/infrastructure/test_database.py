@@ -88,7 +88,7 @@ async def test_write_when_eight_tasks_count_then_none_of_two_hundred_is_lost(dat
 
 async def test_write_when_its_block_raises_then_no_row_and_no_event_is_left(database: Database) -> None:
     heard: list[int] = []
-    database.listeners.append(heard.append)
+    database.listeners.append(lambda _events, position: heard.append(position))
 
     with pytest.raises(KeyError):
         await write(database, an_event(), "a", meanwhile=dict[str, int]().popitem)
@@ -152,7 +152,7 @@ async def test_write_when_cancelled_in_mid_block_then_nothing_is_left_and_the_ne
 
 async def test_listeners_when_transactions_commit_then_each_with_events_is_told_once(database: Database) -> None:
     heard: list[int] = []
-    database.listeners.append(heard.append)
+    database.listeners.append(lambda _events, position: heard.append(position))
 
     for count in (1, 0, 3):
         async with database.write() as transaction:

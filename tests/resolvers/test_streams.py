@@ -28,6 +28,7 @@ from tests.support.market import Market, Trader
 from tests.support.people import anonymous, context_of, signed_up
 from tests.support.processes import another_process, context_in
 from tests.support.streams import beginning, stirred, take, waiting
+from tests.support.wait import until
 
 D = Decimal
 T = TypeVar("T")
@@ -268,13 +269,13 @@ async def test_stream_when_it_is_closed_then_no_task_is_left_behind(services: Se
     for stream in streams:
         await anext(stream)
         await stream.aclose()
-        assert asyncio.all_tasks() <= before
+        await until(lambda: asyncio.all_tasks() <= before)  # the relay may be reading just now
     waits = asyncio.ensure_future(anext(order_events(ada.ctx, None, None)))
     await waiting(services, waits)
     waits.cancel()
     await asyncio.wait({waits})
     assert waits.cancelled()
-    assert asyncio.all_tasks() <= before
+    await until(lambda: asyncio.all_tasks() <= before)
     assert not services.relay._followers
     assert not services.relay._owned
 

@@ -1,0 +1,218 @@
+"""Whether the log is whole, and whether the tables are what it says."""
+
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infrastructure import log
+from infrastructure.database import Database
+from infrastructure.rows import columns, table
+from models.accounts import Session, SessionRow, User, UserRow
+from models.enums import AggregateType
+from models.events import EventFilter, RecordedEvent
+from models.keys import ApiKey, ApiKeyRow
+from models.orders import Fill, FillRow, Order, OrderRow
+from models.payloads import Json, written
+from models.portfolios import MarketStateRow, Portfolio, PortfolioRow, TradingStatus, Transaction, TransactionRow
+from models.positions import Position, PositionRow
+from models.rebuilt import NAMES, Chain, Flaw, Rebuilt, Told, Unreadable, fingerprint
+from models.risk import RiskLimit, RiskLimitRow
+
+BATCH = 1_000
+EVERYTHING = EventFilter()
+WHOLE: dict[AggregateType, tuple[Any, Any]] = {
+    AggregateType.USER: (UserRow, User),
+    AggregateType.SESSION: (SessionRow, Session),
+    AggregateType.API_KEY: (ApiKeyRow, ApiKey),
+    AggregateType.ORDER: (OrderRow, Order),
+    AggregateType.POSITION: (PositionRow, Position),
+}
+"""What the aggregates of `NAMES` are stored as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found: the flaws, up to where the log was read, and the hash that it ends with.
+
+    Who keeps `seq` and `hash` in another place can show later that the log up to there is still the same.
+    """
+
+    flaws: list[Flaw]
+    seq: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an earlier verification ended with."""
+
+    seq: int
+    hash: bytes
+
+
+async def verify(
+    database: Database, receipt: Receipt | None = None, progress: Callable[[int, int], None] | None = None
+) -> Verdict:
+    """Read the whole log at one moment, and hold the tables against it; it may go on beside a server that writes.
+
+    `progress` is told which event was read, and which one is the last.
+    """
+    rebuilt, chain = Rebuilt(), Chain()
+    async with one_moment(database) as connection:
+        head = await log.head(connection)
+        known = receipt is None
+        async for event in _events(connection):
+            if wrong := chain.take(event):
+                rebuilt.flaws.append(Flaw(event.seq, wrong))
+            if receipt is not None and event.seq == receipt.seq:
+                known = event.hash == receipt.hash
+            if isinstance(event, RecordedEvent):
+                rebuilt.take(event)
+            if progress is not None and not event.seq % BATCH:
+                progress(event.seq, head.seq)
+        rebuilt.end()
+        if not known and receipt is not None:
+            rebuilt.flaws.append(Flaw(None, f"the log up to event {receipt.seq} is not the one of the receipt"))
+        if wrong_end := chain.ends(head.seq, head.hash):
+            rebuilt.flaws.append(Flaw(None, wrong_end))
+        await _Tables(connection, rebuilt).compare()
+    return Verdict(rebuilt.flaws, head.seq, head.hash)
+
+
+async def _events(connection: AsyncConnection) -> AsyncIterator[RecordedEvent | Unreadable]:
+    seq, batch = 0, BATCH
+    while True:
+        try:
+            events = await log.read_after(connection, seq, EVERYTHING, batch)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            if batch > 1:  # come to it one by one
+                batch = 1
+                continue
+            events, batch = [], BATCH
+            unreadable = await _unreadable(connection, seq, error)
+            yield unreadable
+            seq = unreadable.seq
+            continue
+        if not events:
+            return
+        for event in events:
+            yield event
+        seq = events[-1].seq
+
+
+async def _unreadable(connection: AsyncConnection, seq: int, error: Exception) -> Unreadable:
+    """The event behind that number, of which no more can be said."""
+    own = log.EVENTS.c
+    statement = select(own.seq, own.hash).where(own.seq > seq).order_by(own.seq).limit(1)
+    row = (await connection.execute(statement)).one()
+    return Unreadable(row.seq, row.hash, repr(error))
+
+
+@asynccontextmanager
+async def one_moment(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A connection whose every statement sees the same moment."""
+    async with database.read() as connection:
+        if database.dialect == "postgresql":
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+            return
+        await connection.exec_driver_sql("BEGIN")
+        try:
+            yield connection
+        finally:
+            await connection.exec_driver_sql("ROLLBACK")
+
+
+class _Tables:
+    """The tables, beside what the log says of them."""
+
+    def __init__(self, connection: AsyncConnection, rebuilt: Rebuilt) -> None:
+        self._connection = connection
+        self._rebuilt = rebuilt
+
+    async def compare(self) -> None:
+        """Every row of every table; what differs is a flaw that names the last event of it."""
+        rebuilt = self._rebuilt
+        for kind, (row, entity) in WHOLE.items():
+            await self._rows(kind.value, (row, entity), rebuilt.told[kind], lambda each: each.id, kind)
+        await self._rows("Fill", (FillRow, Fill), rebuilt.fills, lambda each: each.id)
+        await self._rows("Transaction", (TransactionRow, Transaction), rebuilt.ledger, lambda each: each.id)
+        limits = (RiskLimitRow, RiskLimit)
+        await self._rows("RiskLimit", limits, rebuilt.limits, lambda each: (each.portfolio_id, each.kind.value))
+        await self._portfolios()
+        await self._market()
+
+    async def _rows(
+        self,
+        name: str,
+        kept: tuple[Any, Any],
+        told: dict[Any, Told],
+        key_of: Callable[[Any], Hashable],
+        kind: AggregateType | None = None,
+    ) -> None:
+        left = dict(told)
+        async for entity in self._stored(*kept):
+            key = key_of(entity)
+            expected = left.pop(key, None)
+            if expected is None:
+                if self._rebuilt.whole:
+                    self._flaw(None, f"{name} {_named(key)}: in the table, not in the log")
+            elif fingerprint(kind, written(entity)) != expected.print:
+                self._flaw(expected.seq, await self._difference(name, key, entity, expected.seq, kind))
+        for key, expected in left.items():
+            self._flaw(expected.seq, f"{name} {_named(key)}: in the log, not in the table")
+
+    async def _difference(self, name: str, key: Any, entity: Any, seq: int, kind: AggregateType | None) -> str:
+        """What of a row is not as the event says."""
+        [event] = await log.read_after(self._connection, seq - 1, EVERYTHING, 1)
+        said = [
+            event.data.get(NAMES[kind] if kind else name[0].lower() + name[1:]),
+            *event.data.get("transactions", ()),
+        ]
+        kept = written(entity)
+        same = (each for each in said if each is not None and each["id"] == kept["id"])
+        message = f"{name} {_named(key)}: the table does not have what the log says"
+        return message + _differing(kept, next(same, {}))
+
+    async def _portfolios(self) -> None:
+        left = set(self._rebuilt.portfolios)
+        async for portfolio in self._stored(PortfolioRow, Portfolio):
+            if portfolio.id not in left:
+                if self._rebuilt.whole:
+                    self._flaw(None, f"Portfolio {portfolio.id}: in the table, not in the log")
+                continue
+            left.remove(portfolio.id)
+            kept, said = written(portfolio), self._rebuilt.summed(portfolio.id)
+            if differing := _differing(kept, {name: kept[name] if it is None else it for name, it in said.items()}):
+                self._flaw(None, f"Portfolio {portfolio.id}: the table does not have what the log says{differing}")
+        for key in left:
+            self._flaw(None, f"Portfolio {key}: in the log, not in the table")
+
+    async def _market(self) -> None:
+        own, said = table(MarketStateRow).c, self._rebuilt.market
+        statement = select(own.trading_state, own.trading_reason, own.trading_since, own.resume_after)
+        status = TradingStatus(*(await self._connection.execute(statement)).one())
+        if said is not None and (differing := _differing(written(status), said)):
+            self._flaw(None, f"Market: the table does not have what the log says{differing}")
+
+    async def _stored(self, row: Any, entity: Any) -> AsyncIterator[Any]:
+        async with self._connection.stream(select(*columns(row, entity))) as rows:
+            async for each in rows:
+                yield entity(*each)
+
+    def _flaw(self, seq: int | None, message: str) -> None:
+        self._rebuilt.flaws.append(Flaw(seq, message))
+
+
+def _differing(kept: Json, said: Json) -> str:
+    names = [name for name in kept if kept[name] != said.get(name)]
+    return "".join(f"; {name}: {kept[name]!r}, not {said.get(name)!r}" for name in names)
+
+
+def _named(key: Any) -> str:
+    return str(key) if isinstance(key, UUID) else f"{key[1]} of {key[0]}"

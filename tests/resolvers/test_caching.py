@@ -1,0 +1,226 @@
+"""What is shown through the cache is what the database has: after each command, for each caller, in each process."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from infrastructure.cache import Cache, Load
+from infrastructure.services import Services
+from models.enums import RiskLimitKind
+from models.errors import Refused
+from models.people import ProfileChanges
+from resolvers.accounts.commands import update_profile
+from resolvers.accounts.queries import user_by_id
+from resolvers.changes import tags_of
+from resolvers.context import Context, Viewer
+from resolvers.orders.commands import cancel_order
+from resolvers.orders.queries import (
+    OrderChoice,
+    fills_of_order,
+    fills_of_portfolio,
+    order,
+    orders_of_owner,
+    orders_of_portfolio,
+)
+from resolvers.paging import Page, PageArgs
+from resolvers.portfolios.commands import create_portfolio, deposit_cash, update_portfolio, withdraw_cash
+from resolvers.portfolios.queries import (
+    TransactionChoice,
+    portfolio,
+    portfolios_of,
+    trading_status,
+    transactions_of,
+    worth,
+)
+from resolvers.portfolios.store import PORTFOLIOS
+from resolvers.positions.queries import PositionChoice, positions_of
+from resolvers.risk.commands import pause_trading, remove_risk_limit, resume_trading, set_risk_limit
+from resolvers.risk.queries import risk_limits, working_counts
+from tests.support.market import D, Market, Trader, statements
+from tests.support.people import ADDRESS, context_of, signed_up
+from tests.support.processes import another_process
+
+ALL = PageArgs(first=50)
+
+
+def asking(services: Services, viewer: Viewer | None) -> Context:
+    """A request of its own."""
+    return Context(services, viewer, ADDRESS, services.relay.position)
+
+
+def uncached(services: Services) -> Services:
+    """The same process, without a cache."""
+    off = Cache(services.settings.model_copy(update={"cache": False}), None, tags_of)
+    return dataclasses.replace(services, cache=off)
+
+
+async def everything(ctx: Context, trader: Trader) -> dict[str, Any]:
+    """All that the caller is shown of a trader."""
+    user_id, portfolio_id = trader.ctx.owner_id, trader.portfolio_id
+    orders = await orders_of_portfolio(ctx, portfolio_id, ALL, OrderChoice())
+    found = await portfolio(ctx, portfolio_id)
+    pages: dict[str, Page[Any]] = {
+        "portfolios": await portfolios_of(ctx, user_id, ALL),
+        "orders": orders,
+        "orders of the owner": await orders_of_owner(ctx, user_id, ALL, OrderChoice()),
+        "fills": await fills_of_portfolio(ctx, portfolio_id, ALL),
+        "ledger": await transactions_of(ctx, portfolio_id, ALL, TransactionChoice()),
+        "open positions": await positions_of(ctx, portfolio_id, ALL, PositionChoice()),
+        "closed positions": await positions_of(ctx, portfolio_id, ALL, PositionChoice(open=False)),
+    }
+    for each in orders.items:
+        pages[f"fills of {each.id}"] = await fills_of_order(ctx, each, ALL)
+    held = await worth(ctx, portfolio_id)
+    return {
+        **{name: await _shown(page) for name, page in pages.items()},
+        "user": await user_by_id(ctx, user_id),
+        "portfolio": found,
+        "trading status": found and await trading_status(ctx, found),
+        "holdings": held and (held.portfolio, list(held.holdings)),
+        "order": [await order(ctx, each.id) for each in orders.items],
+        "limits": await risk_limits(ctx, portfolio_id),
+        "working": await ctx.load(working_counts, portfolio_id),
+    }
+
+
+async def _shown(page: Page[Any]) -> tuple[Any, ...]:
+    return page.items, page.cursors, page.has_next_page, page.has_previous_page, await page.count()
+
+
+@pytest.fixture
+async def market(services: Services) -> Market:
+    market = await Market.open(services)
+    await market.quote("AAPL", "99.99", "100.00", last="100")
+    return market
+
+
+async def a_day(trader: Trader) -> Sequence[Callable[[], Awaitable[Any]]]:
+    """One command after the other, of every kind that changes something shown."""
+    ctx, portfolio_id = trader.ctx, trader.portfolio_id
+    working = (await trader.place("BUY", "3", limit="90")).value
+    return [
+        lambda: trader.trade("BUY", "10", "100"),
+        lambda: trader.trade("SELL", "4", "101"),
+        lambda: trader.trade("SELL", "6", "101"),
+        lambda: trader.trade("SELL", "2", "100"),
+        lambda: trader.fill(working, "1", "90"),
+        lambda: cancel_order(ctx, working.id),
+        lambda: deposit_cash(ctx, portfolio_id, D("12.34")),
+        lambda: withdraw_cash(ctx, portfolio_id, D(10)),
+        lambda: update_portfolio(ctx, portfolio_id, "Renamed"),
+        lambda: create_portfolio(ctx, "Another", None, None),
+        lambda: update_profile(ctx, ProfileChanges(first_name="Augusta")),
+        lambda: set_risk_limit(ctx, portfolio_id, RiskLimitKind.MAX_OPEN_ORDERS, D(5)),
+        lambda: remove_risk_limit(ctx, portfolio_id, RiskLimitKind.MAX_OPEN_ORDERS),
+        lambda: pause_trading(ctx, portfolio_id, "a break", None, reduce_only=False),
+        lambda: resume_trading(ctx, portfolio_id),
+    ]
+
+
+async def test_everything_when_any_command_was_done_then_it_is_shown_at_once_as_the_database_has_it(
+    services: Services, market: Market
+) -> None:
+    ada = await Trader.with_cash(market.services)
+    viewer = ada.ctx.viewer
+    bare = uncached(services)
+    before = await everything(asking(services, viewer), ada)
+
+    for command in await a_day(ada):
+        await command()
+        shown = await everything(asking(services, viewer), ada)
+        assert shown == await everything(asking(bare, viewer), ada)
+        assert shown != before
+        before = shown
+    assert sum(each.memory for each in services.cache.counts.values()) > 50
+
+
+async def test_everything_when_nothing_changes_then_it_is_read_once(services: Services, market: Market) -> None:
+    ada = await Trader.with_cash(market.services)
+    for command in await a_day(ada):
+        await command()
+    await services.relay.reached(await _head(services))
+    first = await everything(asking(services, ada.ctx.viewer), ada)
+
+    with statements(services) as seen:
+        assert await everything(asking(services, ada.ctx.viewer), ada) == first
+
+    assert seen == []
+
+
+async def _head(services: Services) -> int:
+    async with services.database.read() as connection:
+        return int((await connection.exec_driver_sql("SELECT seq FROM log_head")).scalar_one())
+
+
+async def test_everything_when_another_asks_for_the_same_ids_then_nothing_of_it_is_shown(
+    services: Services, market: Market
+) -> None:
+    ada = await Trader.with_cash(market.services)
+    await ada.trade("BUY", "10", "100")
+    bob = await context_of(services, await signed_up(services, "bob@example.com"))
+    await everything(asking(services, ada.ctx.viewer), ada)
+
+    shown = await everything(asking(services, bob.viewer), ada)
+
+    nothing: Any = ([], [], False, False, 0)
+    assert shown == dict.fromkeys(shown, nothing) | {
+        "user": None,
+        "portfolio": None,
+        "trading status": None,
+        "holdings": None,
+        "order": [],
+        "limits": [],
+        "working": 0,
+    }
+
+
+async def test_everything_when_another_process_wrote_and_no_word_of_it_came_then_its_author_is_shown_it(
+    services: Services, market: Market
+) -> None:
+    ada = await Trader.with_cash(market.services)
+    async with another_process(services, 1) as other:
+        await other.relay.stop()  # it hears of nothing, and polls no more
+        signed_in = await signed_up(services, "eve@example.com")
+        eve = Trader(await context_of(services, signed_in), None)
+        eve.portfolio_id = (await create_portfolio(eve.ctx, "Main", None, D(1000))).value.id
+        for who in (ada.ctx.viewer, (await context_of(other, signed_in)).viewer):
+            await everything(asking(other, who), eve)
+
+        await eve.trade("BUY", "5", "100")
+
+        shown = await everything(await context_of(other, signed_in), eve)
+        assert shown == await everything(asking(uncached(other), eve.ctx.viewer), eve)
+        assert [each.quantity for each in shown["open positions"][0]] == [5]
+
+
+class Poisoned(Cache):
+    """Lies about whatever it is asked."""
+
+    async def many(self, kind: Any, owner: Any, keys: Sequence[Any], load: Load[Any, Any], least: Any = 0) -> list[Any]:  # noqa: ARG002 - reason: it does not look
+        raise AssertionError(f"{kind.name} was looked up in the cache")
+
+
+async def test_commands_when_the_cache_lies_then_what_decides_money_and_risk_is_none_the_worse(
+    services: Services, market: Market
+) -> None:
+    ada = await Trader.with_cash(market.services, "5000")
+    ada.ctx.services = dataclasses.replace(services, cache=Poisoned(services.settings, None, tags_of))
+
+    for command in await a_day(ada):
+        await command()
+    with pytest.raises(Refused, match="buying power"):
+        await ada.place("BUY", "100", limit="100")
+
+
+async def test_portfolio_when_it_is_changed_behind_the_logs_back_then_the_kept_one_is_shown(services: Services) -> None:
+    """That the others do go through the cache: this one shows what it must not show if there were an event."""
+    ada = await Trader.with_cash(services)
+    await services.relay.reached(await _head(services))
+    before = await portfolio(asking(services, ada.ctx.viewer), ada.portfolio_id)
+    async with services.database.write() as tx:
+        await tx.execute(update(PORTFOLIOS).values(name="Unsaid"))
+
+    assert await portfolio(asking(services, ada.ctx.viewer), ada.portfolio_id) == before
