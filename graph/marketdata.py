@@ -25,6 +25,7 @@ from graph.base import (
     stands_for,
 )
 from graph.belonging import instrument_of
+from models import hours
 from models.candles import Candle as DomainCandle
 from models.enums import AssetClass, CandleInterval
 from resolvers.marketdata import queries, streams
@@ -154,6 +155,10 @@ class InstrumentFilter:
         return queries.InstrumentChoice(self.asset_class, self.search, symbols)
 
 
+def _now(info: Info) -> datetime:
+    return info.context.now
+
+
 Symbol = Annotated[str, strawberry.argument(description="The instrument's symbol, spelled exactly so.")]
 Filter = Annotated[
     InstrumentFilter | None, strawberry.argument(name="filter", description="Which instruments; all if not given.")
@@ -176,12 +181,27 @@ def _instruments(
     return queries.instruments(info.context, page_args(first, after, last, before), choice)
 
 
+@strawberry.type(description="Whether the stock market is open; crypto currencies are traded at all times.")
+class MarketClock:
+    """Shows `models.hours.MarketClock`."""
+
+    now: datetime = resolved(_now, "The server's time.")
+    open: bool = strawberry.field(description="Whether it is open now.")
+    next_open: datetime | None = strawberry.field(description="When it opens next; null if it never closes.")
+    next_close: datetime | None = strawberry.field(description="When it closes next; null if it never does.")
+
+
+def _market_clock(info: Info) -> hours.MarketClock:
+    return queries.clock_of(info.context.services, AssetClass.EQUITY)
+
+
 @strawberry.type
 class MarketQueries:
     """What can be asked of the market, by anybody."""
 
     instrument: Instrument | None = resolved(_instrument, "An instrument by its symbol; null if there is none.")
     instruments: InstrumentConnection = resolved(_instruments, "The instruments that there are, by symbol.")
+    market_clock: MarketClock = resolved(_market_clock, "The stock market's hours, by the server's settings.")
 
 
 EveryMs = Annotated[

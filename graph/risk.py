@@ -48,7 +48,7 @@ class RiskLimit(Node):
     )
     kind: RiskLimitKind = strawberry.field(description="What it limits.")
     threshold: Decimal = strawberry.field(
-        description="The most that is allowed: money in the base currency, a fraction of total equity, or a count."
+        description="The most that is allowed: money, a fraction or a multiple of total equity, or a count."
     )
     current: Decimal | None = resolved(_current, "What it measures now; null where it measures single orders.")
     utilization: float | None = resolved(_utilization, "`current` as a fraction of `threshold`.")
@@ -90,7 +90,7 @@ class SetRiskLimitInput:
     portfolio_id: strawberry.ID = strawberry.field(description="The portfolio.")
     kind: RiskLimitKind = strawberry.field(description="What to limit; a limit of this kind is changed.")
     threshold: Decimal = strawberry.field(
-        description="The most that is allowed: money in the base currency, a fraction of total equity, or a count."
+        description="The most that is allowed: money, a fraction or a multiple of total equity, or a count."
     )
     severity: Severity | None = strawberry.field(
         default=None,

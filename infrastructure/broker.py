@@ -59,13 +59,15 @@ class Desk:
     drop: Callable[[UUID, int, str], Awaitable[Order | None]]
     """Cancel the order as it was at that version; none if it has changed since."""
     instrument: Callable[[str], Awaitable[Instrument]]
+    is_open: Callable[[Instrument], bool]
+    """Whether the instrument can be traded at this hour."""
 
 
 class PaperBroker:
     """Fills orders against the market's quotes: at the touch, for no more than its size, by price and then by time.
 
     It learns of orders from the log, so that it misses none and needs no memory of its own over a restart. Only the
-    process that `leads` matches; the others stand by.
+    process that `leads` matches; the others stand by. While an instrument's market is closed its quotes move nothing.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class PaperBroker:
         """The market moved: stops follow it and trigger, and the whole size is there again."""
         async with self._one_at_a_time:
             await self._take_over()
-            await self._trail([quote for quote in quotes if self._orders[quote.symbol]])
+            await self._trail(
+                [quote for quote in quotes if self._orders[quote.symbol] and await self._open(quote.symbol)]
+            )
             for quote in quotes:
                 self._told[quote.symbol] = quote
                 self._touches.pop(quote.symbol, None)
@@ -223,7 +227,7 @@ class PaperBroker:
             self._orders[before.symbol].pop(before.id, None)
 
     async def _touch(self, symbol: str) -> Touch | None:
-        """What is left at the touch, in whole lots; none while there is no fresh quote.
+        """What is left at the touch, in whole lots; none while there is no fresh quote or the market is closed.
 
         It is of the quote that the feed told of last; only before the first one is memory asked.
         """
@@ -231,6 +235,9 @@ class PaperBroker:
         if touch is None and quote is not None:
             lot = (await self._desk.instrument(symbol)).lot_size
             touch = self._touches[symbol] = Touch.of(quote, lot)
-        if touch is None or self._quotes.stale(touch.quote, self._now()):
+        if touch is None or self._quotes.stale(touch.quote, self._now()) or not await self._open(symbol):
             return None
         return touch
+
+    async def _open(self, symbol: str) -> bool:
+        return self._desk.is_open(await self._desk.instrument(symbol))

@@ -8,11 +8,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.events import Event, EventFilter, EventRow, LogHeadRow, RecordedEvent, chained
+from models.archives import ArchiveRow
+from models.cursors import CursorExpired
+from models.events import GENESIS, Event, EventFilter, EventRow, LogHeadRow, RecordedEvent, chained
 
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
 HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]  # reason: likewise
+ARCHIVES = ArchiveRow.__table__  # type: ignore[attr-defined]  # reason: likewise
 COLUMNS = [EVENTS.c[name] for name in RecordedEvent.__dataclass_fields__]
+
+ARCHIVED = "The events behind the cursor are archived: read the state anew and go on from `streamCursor`."
 
 # The head row's lock is held from here to COMMIT, and nothing comes between: that makes the order of numbers the
 # order of commits. Everything is in one statement because each round trip under that lock is paid by every writer.
@@ -55,6 +60,21 @@ async def head(connection: AsyncConnection) -> Head:
     """Where the log stands."""
     row = (await connection.execute(select(HEAD.c.epoch, HEAD.c.seq, HEAD.c.hash))).one()
     return Head(row.epoch, row.seq, row.hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The last event that was archived, and its hash: what comes behind it is in the table."""
+
+    seq: int
+    hash: bytes
+
+
+async def floor(connection: AsyncConnection) -> Floor:
+    """Up to where the log is archived; the number 0 where nothing is."""
+    last = select(ARCHIVES.c.last_seq, ARCHIVES.c.last_hash).order_by(ARCHIVES.c.last_seq.desc()).limit(1)
+    row = (await connection.execute(last)).one_or_none()
+    return Floor(0, GENESIS) if row is None else Floor(*row)
 
 
 async def append(connection: AsyncConnection, events: Sequence[Event]) -> int:
@@ -151,6 +171,15 @@ async def read_after(connection: AsyncConnection, seq: int, chosen: EventFilter,
     """The next `limit` events of the filter with a number above `seq`, oldest first."""
     rows = await connection.execute(after(chosen, limit), {"seq": seq})
     return [RecordedEvent(*row) for row in rows]
+
+
+async def read_since(connection: AsyncConnection, seq: int, chosen: EventFilter, limit: int) -> list[RecordedEvent]:
+    """Like `read_after`, and raises `CursorExpired` where events behind `seq` are archived: there would be a hole."""
+    events = await read_after(connection, seq, chosen, limit)
+    # Afterwards, as what is archived meanwhile is missing too. The number behind can't be, where it was found.
+    if not (events and events[0].seq == seq + 1) and seq < (await floor(connection)).seq:
+        raise CursorExpired(ARCHIVED)
+    return events
 
 
 async def last_matching(connection: AsyncConnection, seq: int, chosen: EventFilter) -> int | None:

@@ -103,7 +103,7 @@ class Relay:
 
     async def _read(self) -> bool:
         async with self._database.read() as connection:
-            events = await log.read_after(connection, self.position, EVERYTHING, BATCH)
+            events = await log.read_since(connection, self.position, EVERYTHING, BATCH)
         if not events:
             return False
         async with self._grown:
@@ -175,14 +175,17 @@ class Relay:
         return end_all
 
     async def behind(self, after: int, chosen: EventFilter) -> tuple[list[RecordedEvent], int]:
-        """The next events of the filter behind `after`, and up to which number there are no more of them."""
+        """The next events of the filter behind `after`, and up to which number there are no more of them.
+
+        Raises `CursorExpired` where some of them are archived.
+        """
         until = self.position
         if self._ring and self._ring[0].seq <= after + 1:
             begin = after + 1 - self._ring[0].seq
             latest = [self._ring[index] for index in range(begin, len(self._ring))]
             return [event for event in latest if chosen.matches(event)], until
         async with self._database.read() as connection:
-            events = await log.read_after(connection, after, chosen, BATCH)
+            events = await log.read_since(connection, after, chosen, BATCH)
         found = [event for event in events if event.seq <= until]
         if len(events) == BATCH and events[-1].seq < until:
             return found, events[-1].seq

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from infrastructure.limit_settings import LimitSettings
+from models.hours import MarketCalendar
 
 SECRET_BYTES_MIN = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -107,6 +109,12 @@ class Settings(LimitSettings):
     market_order_margin: Decimal = Field(default=Decimal("0.03"), ge=0, lt=1)
     """How far above the ask a market buy is reserved."""
     max_open_orders: int = Field(default=200, ge=1)
+    price_collar: Decimal = Field(default=Decimal("0.5"), ge=0)
+    """How far beyond the market an order may name its price, as a fraction of the last price."""
+    market_hours: MarketCalendar = MarketCalendar.ALWAYS
+    """When instruments can be traded: `always`, or `us-equities` (crypto currencies at all times even then)."""
+    market_holidays: Annotated[tuple[date, ...], NoDecode] = ()
+    """Days on which `us-equities` is closed, as YYYY-MM-DD with commas between them."""
 
     handlers: bool = True
     """Whether `serve` runs handlers of events too; not needed where `worker` processes do."""
@@ -126,6 +134,8 @@ class Settings(LimitSettings):
     relay_poll_ms: int = Field(default=500, ge=10)
     relay_ring: int = Field(default=4096, ge=16)
     """How many of the latest events a process keeps in memory for its subscribers."""
+    archive: Path | None = None
+    """The folder of archived events; `archive` under `home` if none is given."""
     snapshot_every: int = Field(default=500, ge=1)
     """How many events of a portfolio lie between two snapshots of it: the most that its history reads."""
     writer_pool: int = Field(default=8, ge=1)
@@ -164,6 +174,11 @@ class Settings(LimitSettings):
             raise ValueError(f"it has to be one of {', '.join(LOG_LEVELS)}")
         return level.upper()
 
+    @field_validator("market_holidays", mode="before")
+    @classmethod
+    def _listed(cls, days: object) -> object:
+        return [day.strip() for day in days.split(",") if day.strip()] if isinstance(days, str) else days
+
     @model_validator(mode="after")
     def _pages_fit(self) -> Self:
         if self.page_size > self.page_size_max:
@@ -200,6 +215,11 @@ class Settings(LimitSettings):
         """Whether who asks gets it, an ADMIN or not."""
         given = access or (Access.ADMIN if self.production else Access.EVERYONE)
         return given is Access.EVERYONE or (given is Access.ADMIN and to_admin)
+
+    @property
+    def archive_folder(self) -> Path:
+        """Where archived events are kept."""
+        return self.archive or self.home / "archive"
 
     @property
     def embedded(self) -> bool:

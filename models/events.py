@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
+from models import upcasters
 from models.columns import Moment, Word
 from models.enums import AggregateType, EventType
 from models.payloads import Json, canonical, moment_text, written
@@ -22,7 +23,8 @@ GENESIS = bytes(32)
 class Event:
     """A fact to be recorded.
 
-    `owner_id` is whose it is to see (none: everybody's), `actor_id` who did it (none: the system).
+    `owner_id` is whose it is to see (none: everybody's), `actor_id` who did it (none: the system). `schema_version` is
+    the version of its payload's shape, today's if none is given.
     """
 
     type: EventType
@@ -34,7 +36,11 @@ class Event:
     actor_id: UUID | None
     occurred_at: datetime
     payload: bytes
-    schema_version: int = 1
+    schema_version: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.schema_version:  # of today
+            object.__setattr__(self, "schema_version", upcasters.UPCASTERS.version(self.type))
 
     @property
     def digest(self) -> bytes:
@@ -74,9 +80,8 @@ class RecordedEvent:
 
     @property
     def data(self) -> Json:
-        """The payload, parsed."""
-        parsed: Json = orjson.loads(self.payload)
-        return parsed
+        """The payload, parsed, in the shape of today."""
+        return upcasters.UPCASTERS.current(self.type, self.schema_version, orjson.loads(self.payload))
 
 
 @dataclass(frozen=True, slots=True)

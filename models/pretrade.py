@@ -1,180 +1,18 @@
-"""The pre-trade checks: pure functions of the book as it stands under the portfolio's lock.
+"""The pre-trade checks: pure functions of the book as it stands under the portfolio's lock."""
 
-Exposure is counted at its worst: the position, and every working order of the same side as if it were filled.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
-from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, TradingState
-from models.lifecycle import commission, reserve
-from models.marketdata import Quote
+from models.book import Book, Exposure, Funds, Proposal, Rules, exposure, funds, worst_worths
+from models.collar import beyond
+from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, TimeInForce, TradingState
 from models.money import ZERO, divide, exact, text
-from models.orders import Order
-from models.portfolios import Portfolio, TradingStatus, stricter
-from models.positions import Position
-from models.risk import RiskCheck, RiskLimit
-from models.valuation import SHORT_RESERVE, buying_power
+from models.risk import RiskCheck
+from models.triggers import TRIGGERED_TYPES
 
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the settings say: rates as fractions, `max_open_orders` whatever a portfolio's own limit says."""
-
-    commission_rate: Decimal
-    market_order_margin: Decimal
-    short_selling: bool
-    max_open_orders: int
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """The order in question."""
-
-    symbol: str
-    side: OrderSide
-    type: OrderType
-    quantity: Decimal
-    limit_price: Decimal | None
-    stop_price: Decimal | None = None
-    """Of a trailing stop: where it begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """A portfolio as the checks need it: open positions by symbol, working orders, limits by kind, quotes by symbol."""
-
-    portfolio: Portfolio
-    market: TradingStatus
-    positions: Mapping[str, Position]
-    working: Sequence[Order]
-    limits: Mapping[RiskLimitKind, RiskLimit]
-    quotes: Mapping[str, Quote]
-
-    @property
-    def state(self) -> TradingState:
-        """The stricter of the portfolio's state and the market's."""
-        return stricter(self.portfolio.trading_state, self.market.state)
-
-    def held(self, symbol: str) -> Decimal:
-        """The signed open quantity."""
-        position = self.positions.get(symbol)
-        return position.quantity if position else ZERO
-
-    @exact
-    def pending(self, symbol: str, side: OrderSide) -> Decimal:
-        """What working orders of that side would still trade."""
-        return sum((o.remaining_quantity for o in self.working if o.symbol == symbol and o.side is side), ZERO)
-
-    @exact
-    def equity(self) -> Decimal | None:
-        """Cash and positions at the last prices; none while one has no price."""
-        total = self.portfolio.cash
-        for position in self.positions.values():
-            quote = self.quotes.get(position.symbol)
-            if quote is None:
-                return None
-            total += position.quantity * quote.last
-        return total
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """What the proposal would do at its worst: prices in the base currency, quantities signed."""
-
-    price: Decimal
-    """The price that its notional is counted at: a buy's worst; a sale's limit, or the bid where that is higher."""
-    notional: Decimal
-    held: Decimal
-    after: Decimal
-    """The position once it and every working order of its side are filled."""
-    worth: Decimal
-    """What that position is worth, at the higher of `price` and the last price."""
-    reduces: bool
-    """Whether it only makes the position smaller, whatever else is working."""
-
-
-@dataclass(frozen=True, slots=True)
-class Funds:
-    """What the proposal needs of the buying power, and what there is of it."""
-
-    required: Decimal
-    available: Decimal
-
-
-@exact
-def worst_price(proposal: Proposal, quote: Quote | None, rules: Rules) -> Decimal | None:
-    """What a unit may cost or bring at worst; none where nothing says so.
-
-    A limit is its own worst. Without one a buy may cost the ask, or its stop if that is higher, and a margin. A sale
-    is counted at what it may bring at best: its limit or stop, or the bid where that is higher.
-    """
-    touch = None if quote is None else quote.touch(proposal.side)
-    named = [price for price in (proposal.stop_price, touch) if price is not None]
-    if proposal.side is OrderSide.BUY:
-        if proposal.limit_price is not None:
-            return proposal.limit_price
-        return max(named) * (1 + rules.market_order_margin) if named else None
-    return max([*named, *([] if proposal.limit_price is None else [proposal.limit_price])], default=None)
-
-
-@exact
-def exposure(book: Book, proposal: Proposal, price: Decimal) -> Exposure:
-    """The proposal at its worst."""
-    held = book.held(proposal.symbol)
-    pending = book.pending(proposal.symbol, proposal.side)
-    sign = 1 if proposal.side is OrderSide.BUY else -1
-    after = held + sign * (pending + proposal.quantity)
-    return Exposure(
-        price=price,
-        notional=price * proposal.quantity,
-        held=held,
-        after=after,
-        worth=abs(after) * max(price, _mark(book, proposal.symbol, price)),
-        reduces=held * sign < 0 and pending + proposal.quantity <= abs(held),
-    )
-
-
-@exact
-def funds(book: Book, proposal: Proposal, seen: Exposure, rules: Rules) -> Funds:
-    """What it needs of the buying power.
-
-    A buy needs what it reserves, less the reserve of the short position that it covers. A sale needs, for the part
-    that opens or adds to a short, the short's reserve (at the higher of its price and the last) less the proceeds; as
-    much is set apart for working sales.
-    """
-    free = buying_power(book.portfolio, book.positions.values(), book.quotes) - _pending_shorts(book, rules)
-    if proposal.side is OrderSide.BUY:
-        needed = reserve(OrderSide.BUY, seen.price, proposal.quantity, rules.commission_rate)
-        open_short = max(ZERO, -seen.held - book.pending(proposal.symbol, OrderSide.BUY))
-        covered = min(proposal.quantity, open_short)
-        return Funds(needed - SHORT_RESERVE * covered * _mark(book, proposal.symbol, seen.price), free)
-    open_long = max(ZERO, seen.held - book.pending(proposal.symbol, OrderSide.SELL))
-    short = max(ZERO, proposal.quantity - open_long)
-    return Funds(_short_needs(short, seen.price, _mark(book, proposal.symbol, seen.price), rules), free)
-
-
-def _mark(book: Book, symbol: str, otherwise: Decimal) -> Decimal:
-    quote = book.quotes.get(symbol)
-    return quote.last if quote else otherwise
-
-
-def _short_needs(quantity: Decimal, price: Decimal, mark: Decimal, rules: Rules) -> Decimal:
-    return quantity * (SHORT_RESERVE * max(price, mark) - price * (1 - rules.commission_rate))
-
-
-def _pending_shorts(book: Book, rules: Rules) -> Decimal:
-    total = ZERO
-    for symbol in {order.symbol for order in book.working if order.side is OrderSide.SELL}:
-        left = max(ZERO, book.held(symbol))
-        for order in book.working:
-            if order.symbol == symbol and order.side is OrderSide.SELL:
-                short = max(ZERO, order.remaining_quantity - left)
-                left = max(ZERO, left - order.remaining_quantity)
-                price = max(order.limit_price or ZERO, _mark(book, symbol, ZERO))
-                total += _short_needs(short, price, price, rules)
-    return total
+NO_PRICE = "A position has no price."
+NO_EQUITY = "The portfolio has no equity to measure against."
 
 
 @exact
@@ -184,12 +22,15 @@ def assess(book: Book, proposal: Proposal, price: Decimal, rules: Rules) -> list
     return [
         _trading_state(book),
         _reduce_only(book, seen),
+        _market_hours(book, proposal),
+        _price_collar(book, proposal, rules),
         _short_selling(seen, proposal, rules),
         _buying_power(funds(book, proposal, seen, rules)),
         _open_orders(book, rules),
         *_order_notional(book, seen),
         *_position_notional(book, seen),
         *_concentration(book, seen),
+        *_whole_book(book, proposal, seen),
     ]
 
 
@@ -206,6 +47,32 @@ def _reduce_only(book: Book, seen: Exposure) -> RiskCheck:
         "Only orders that make a position smaller are let through." if limited else "Orders may make positions larger."
     )
     return RiskCheck(RiskCheckKind.REDUCE_ONLY, seen.reduces or not limited, None, None, message)
+
+
+def _market_hours(book: Book, proposal: Proposal) -> RiskCheck:
+    """What trades at once or never needs an open market; what may wait is let in at any time."""
+    waits = proposal.type in TRIGGERED_TYPES or (
+        proposal.type is not OrderType.MARKET and proposal.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK)
+    )
+    if book.clock.open:
+        message = "The market is open."
+    else:
+        opens = "" if book.clock.next_open is None else f" until {book.clock.next_open:%Y-%m-%d %H:%M} UTC"
+        message = f"The market is closed{opens}: " + ("the order would wait." if waits else "the order can't wait.")
+    return RiskCheck(RiskCheckKind.MARKET_HOURS, book.clock.open or waits, None, None, message)
+
+
+def _price_collar(book: Book, proposal: Proposal, rules: Rules) -> RiskCheck:
+    kind, quote = RiskCheckKind.PRICE_COLLAR, book.quotes.get(proposal.symbol)
+    if quote is None:
+        message = "There is no price to compare its own with."
+        return RiskCheck(kind, passed=True, threshold=rules.price_collar, projected=None, message=message)
+    distance, reference = beyond(proposal, quote.last)
+    passed, share = distance <= rules.price_collar * reference, divide(distance, reference)
+    message = "It names no price beyond the market."
+    if distance:
+        message = f"Its price is {text(share)} beyond the market, at most {text(rules.price_collar)} is allowed."
+    return RiskCheck(kind, passed, rules.price_collar, share, message)
 
 
 def _short_selling(seen: Exposure, proposal: Proposal, rules: Rules) -> RiskCheck:
@@ -253,20 +120,49 @@ def _position_notional(book: Book, seen: Exposure) -> list[RiskCheck]:
 
 
 def _concentration(book: Book, seen: Exposure) -> list[RiskCheck]:
-    limit = book.limits.get(RiskLimitKind.MAX_CONCENTRATION)
+    return _of_equity(
+        RiskLimitKind.MAX_CONCENTRATION, book, seen, seen.worth, "The position would be {} of total equity"
+    )
+
+
+def _whole_book(book: Book, proposal: Proposal, seen: Exposure) -> list[RiskCheck]:
+    """The limits of what the whole book would be worth: looked at only where there is one."""
+    if not book.limits.keys() & {RiskLimitKind.MAX_GROSS_EXPOSURE, RiskLimitKind.MAX_LEVERAGE}:
+        return []
+    worths = worst_worths(book, proposal, seen)
+    gross = None if worths is None else sum(map(abs, worths.values()), ZERO)
+    return [
+        *_gross_exposure(book, seen, gross),
+        *_of_equity(RiskLimitKind.MAX_LEVERAGE, book, seen, gross, "Gross exposure would be {} times total equity"),
+    ]
+
+
+def _gross_exposure(book: Book, seen: Exposure, gross: Decimal | None) -> list[RiskCheck]:
+    limit = book.limits.get(RiskLimitKind.MAX_GROSS_EXPOSURE)
     if limit is None:
         return []
-    equity = book.equity()
-    kind = RiskCheckKind.MAX_CONCENTRATION
-    if equity is None or equity <= 0:
-        message = (
-            "The portfolio has no equity to measure against." if equity is not None else "A position has no price."
-        )
+    kind = RiskCheckKind.MAX_GROSS_EXPOSURE
+    if gross is None:
+        return [RiskCheck(kind, seen.reduces, limit.threshold, None, NO_PRICE)]
+    message = f"Gross exposure would be {text(gross)}, at most {text(limit.threshold)} is allowed."
+    return [RiskCheck(kind, gross <= limit.threshold or seen.reduces, limit.threshold, gross, message)]
+
+
+def _of_equity(
+    limited: RiskLimitKind, book: Book, seen: Exposure, amount: Decimal | None, said: str
+) -> list[RiskCheck]:
+    """The check of a limit on an amount as a part of total equity; without a figure only what reduces passes."""
+    limit = book.limits.get(limited)
+    if limit is None:
+        return []
+    kind, equity = RiskCheckKind(limited), book.equity()
+    if amount is None or equity is None or equity <= 0:
+        message = NO_PRICE if amount is None or equity is None else NO_EQUITY
         return [RiskCheck(kind, seen.reduces, limit.threshold, None, message)]
-    share = divide(seen.worth, equity)
-    message = f"The position would be {text(share)} of total equity, at most {text(limit.threshold)} is allowed."
+    share = divide(amount, equity)
+    message = f"{said.format(text(share))}, at most {text(limit.threshold)} is allowed."
     # Compared without the rounding of the figure that is shown.
-    passed = seen.worth <= limit.threshold * equity or seen.reduces
+    passed = amount <= limit.threshold * equity or seen.reduces
     return [RiskCheck(kind, passed, limit.threshold, share, message)]
 
 
@@ -280,42 +176,3 @@ def largest_acceptable(proposal: Proposal, lot: Decimal, accepts: Callable[[Prop
         else:
             high = middle - 1
     return lot * low
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What an order would do if it were filled whole at `price` now."""
-
-    price: Decimal | None
-    notional: Decimal | None
-    commission: Decimal | None
-    cash_after: Decimal | None
-    buying_power_after: Decimal | None
-    position_after: Decimal
-
-
-@exact
-def estimate(book: Book, proposal: Proposal, rules: Rules) -> Estimate:
-    """The likely outcome: at its limit, else at its stop, else at the touch."""
-    quote = book.quotes.get(proposal.symbol)
-    sign = 1 if proposal.side is OrderSide.BUY else -1
-    held = book.held(proposal.symbol)
-    after = held + sign * proposal.quantity
-    touch = None if quote is None else quote.touch(proposal.side)
-    price = next((each for each in (proposal.limit_price, proposal.stop_price, touch) if each is not None), None)
-    if price is None:
-        return Estimate(None, None, None, None, None, after)
-    notional = price * proposal.quantity
-    cost = commission(notional, rules.commission_rate)
-    cash_moved = -sign * notional - cost
-    mark = _mark(book, proposal.symbol, price)
-    shorts_moved = (max(ZERO, -after) - max(ZERO, -held)) * mark
-    power = buying_power(book.portfolio, book.positions.values(), book.quotes)
-    return Estimate(
-        price=price,
-        notional=notional,
-        commission=cost,
-        cash_after=book.portfolio.cash + cash_moved,
-        buying_power_after=power + cash_moved - SHORT_RESERVE * shorts_moved,
-        position_after=after,
-    )

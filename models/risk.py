@@ -16,7 +16,7 @@ from models.money import text
 class RiskLimit:
     """A limit of a portfolio.
 
-    `threshold` is money in the base currency, a fraction of equity, or a count, by its kind.
+    `threshold` is money in the base currency, a fraction or a multiple of equity, or a count, by its kind.
     """
 
     id: UUID

@@ -131,3 +131,16 @@ def short_value(positions: Iterable[Position], quotes: Mapping[str, Quote]) -> D
 def buying_power(portfolio: Portfolio, positions: Iterable[Position], quotes: Mapping[str, Quote]) -> Decimal:
     """Cash, less what open orders hold back, less one and a half times the market value of short positions."""
     return portfolio.cash - portfolio.reserved_cash - SHORT_RESERVE * short_value(positions, quotes)
+
+
+@exact
+def market_values(positions: Iterable[Position], quotes: Mapping[str, Quote]) -> dict[str, Decimal] | None:
+    """What open positions are worth at the last prices by symbol, negative when short; none while one has no price."""
+    found: dict[str, Decimal] = {}
+    for position in positions:
+        if position.quantity:
+            quote = quotes.get(position.symbol)
+            if quote is None:
+                return None
+            found[position.symbol] = position.quantity * quote.last
+    return found

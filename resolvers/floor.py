@@ -13,7 +13,7 @@ from infrastructure.services import Services
 from models.catalogue import CATALOGUE
 from models.marketdata import Instrument
 from resolvers.marketdata.imports import replayed_quotes
-from resolvers.marketdata.queries import instruments_in
+from resolvers.marketdata.queries import clock_of, instruments_in
 from resolvers.orders.commands import drop_order, execute_order, expire_due, move_stops, trigger_order
 from resolvers.orders.queries import every_working_order
 from resolvers.risk.commands import resume_due
@@ -73,6 +73,7 @@ def desk(services: Services) -> Desk:
         move_stops=partial(move_stops, services),
         drop=partial(drop_order, services),
         instrument=_instruments(services),
+        is_open=lambda instrument: clock_of(services, instrument.asset_class).open,
     )
 
 

@@ -1,8 +1,10 @@
 """`tradegraph events …`: the event log, as who runs the place reads and checks it."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -14,12 +16,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from graph.base import parsed_id
 from graph.cli.running import with_services
 from graph.process import NotMigrated
+from infrastructure.archive import ArchiveUnsound
 from infrastructure.migrations import is_migrated
 from infrastructure.services import Services
+from models.archives import Segment
 from models.enums import AggregateType, EventType
 from models.events import EventFilter, RecordedEvent
 from models.payloads import moment_text
 from resolvers.events import operators
+from resolvers.events.archive import archive_events, restore_events
 from resolvers.events.verify import Receipt, Verdict, verify
 
 T = TypeVar("T")
@@ -30,6 +35,12 @@ FLAWS_SHOWN = 100
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"]
 
 
+Folder = Annotated[
+    Path | None,
+    typer.Option("--folder", file_okay=False, help="The folder of archived events; TRADEGRAPH_ARCHIVE if not given."),
+]
+
+
 def _on_the_log(work: Callable[[Services], Awaitable[T]]) -> T:
     """Do something with a log that is there; that there is none is said, with exit code 1."""
 
@@ -38,7 +49,11 @@ def _on_the_log(work: Callable[[Services], Awaitable[T]]) -> T:
             raise NotMigrated("The database is not migrated: run `tradegraph migrate` first.")
         return await work(services)
 
-    return with_services(checked)
+    try:
+        return with_services(checked)
+    except ArchiveUnsound as unsound:
+        typer.echo(str(unsound), err=True)
+        raise typer.Exit(1) from None
 
 
 def _receipt(given: str) -> Receipt:
@@ -54,17 +69,17 @@ def check(
         Receipt | None,
         typer.Option(parser=_receipt, metavar="SEQ:HASH", help="What an earlier run ended with; it has to hold still."),
     ] = None,
+    folder: Folder = None,
 ) -> None:
     """Hold the log against itself, and the tables against the log; every flaw is named, with exit code 1."""
 
     async def work(services: Services) -> Verdict:
-        with _bar() as bar:
-            task = bar.add_task("Reading")
-            return await verify(
-                services.database, receipt, lambda seq, last: bar.update(task, completed=seq, total=last)
-            )
+        with _progress("Reading") as progress:
+            return await verify(services.database, receipt, progress, folder or services.settings.archive_folder)
 
     verdict = _on_the_log(work)
+    if verdict.floor:
+        typer.echo(f"The events up to {verdict.floor:,} are archived, and not all of their files are here: left out.")
     for flaw in verdict.flaws[:FLAWS_SHOWN]:
         typer.echo(f"  {flaw}", err=True)
     if more := len(verdict.flaws) - FLAWS_SHOWN:
@@ -72,13 +87,18 @@ def check(
     if verdict.flaws:
         typer.echo(f"{len(verdict.flaws):,} {'flaw' if len(verdict.flaws) == 1 else 'flaws'}.", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{verdict.seq:,} events, and the tables are what they say. Receipt: {verdict.seq}:{verdict.hash.hex()}")
+    count, receipt_now = verdict.seq - verdict.floor, f"{verdict.seq}:{verdict.hash.hex()}"
+    typer.echo(f"{count:,} events, and the tables are what they say. Receipt: {receipt_now}")
 
 
-def _bar() -> Progress:
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, to be told which event was done and which one is the last."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what)
+        yield lambda seq, last: bar.update(task, completed=seq, total=last)
 
 
 def _key(type_name: str | None = None) -> Callable[[str], UUID]:
@@ -162,3 +182,40 @@ def epoch() -> None:
     """Make every cursor given out so far expire: after the database was restored from a backup, before serving."""
     name = _on_the_log(operators.new_epoch)
     typer.echo(f"The log's epoch is {name} now: readers begin anew.")
+
+
+@events.command("archive")
+def archive(
+    before: Annotated[
+        datetime, typer.Option(formats=DATES, help="Up to the first event that is not before this, in UTC.")
+    ],
+    folder: Folder = None,
+) -> None:
+    """Seal old events into files and take them out of the database; their cursors expire."""
+
+    async def work(services: Services) -> list[Segment]:
+        with _progress("Archiving") as progress:
+            where = folder or services.settings.archive_folder
+            return await archive_events(services, before.replace(tzinfo=UTC), where, progress)
+
+    made = _on_the_log(work)
+    for segment in made:
+        typer.echo(f"  {segment.file}")
+    count = made[-1].last_seq - made[0].first_seq + 1 if made else 0
+    typer.echo(f"{count:,} events archived.")
+
+
+@events.command("unarchive")
+def unarchive(
+    every: Annotated[
+        bool, typer.Option("--all", help="All that is archived; else the file that was sealed last.")
+    ] = False,
+    folder: Folder = None,
+) -> None:
+    """Put archived events back into the database, the latest first; the files stay."""
+
+    async def work(services: Services) -> list[Segment]:
+        return await restore_events(services, folder or services.settings.archive_folder, every=every)
+
+    for segment in _on_the_log(work):
+        typer.echo(f"  {segment.first_seq} to {segment.last_seq}, from {segment.file}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from infrastructure.candle_store import last_closed
@@ -17,7 +18,7 @@ from models.positions import Position, day_of
 from models.valuation import Valuation
 from resolvers.context import Context
 from resolvers.events.queries import cursor_of
-from resolvers.events.snapshots import book_at
+from resolvers.events.snapshots import Archived, book_at
 
 AHEAD_MAX = timedelta(minutes=1)
 """How far a caller's clock may be ahead of this one: what it takes for now is answered as of now."""
@@ -50,13 +51,16 @@ class PortfolioSnapshot:
 async def history(ctx: Context, portfolio: Portfolio, at: datetime) -> PortfolioSnapshot:
     """A portfolio of the viewer's at a moment: before the first thing that happened to it after that.
 
-    Raises `BadRequest` for a moment before it was made, or in the future.
+    Raises `BadRequest` for a moment before it was made, in the future, or in what is archived.
     """
     now = ctx.now
     if at > now + AHEAD_MAX:
         raise BadRequest(f"`at` is in the future: here it is {moment_text(now)}.", "at")
     at = min(at, now)
-    book = await ctx.load(books_by_moment, (portfolio.id, at))
+    try:
+        book = await ctx.load(books_by_moment, (portfolio.id, at))
+    except Archived as archived:
+        raise BadRequest(f"`at` is archived: history begins at {moment_text(archived.since)}.", "at") from None
     if book is None:
         raise BadRequest(f"`at` is before the portfolio was made, at {moment_text(portfolio.created_at)}.", "at")
     symbols = sorted({position.symbol for position in book.positions})
@@ -72,9 +76,18 @@ def _by_symbol(candles: Sequence[Candle | None]) -> dict[str, Candle]:
 
 
 async def books_by_moment(ctx: Context, keys: Sequence[tuple[UUID, datetime]]) -> list[Book | None]:
-    """A loader's batch: each portfolio at its moment. The ids are of portfolios that the viewer may see."""
+    """A loader's batch: each portfolio at its moment. The ids are of portfolios that the viewer may see.
+
+    Who asked for one that is archived gets `Archived` raised.
+    """
+    found: list[Any] = []
     async with ctx.services.database.read() as connection:
-        return [await book_at(connection, portfolio_id, at) for portfolio_id, at in keys]
+        for portfolio_id, at in keys:
+            try:
+                found.append(await book_at(connection, portfolio_id, at))
+            except Archived as archived:
+                found.append(archived)
+    return found
 
 
 async def candles_by_moment(ctx: Context, keys: Sequence[tuple[str, datetime]]) -> list[Candle | None]:

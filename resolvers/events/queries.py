@@ -34,15 +34,16 @@ def place_of(ctx: Context, cursor: str, argument: str = "after") -> int:
 
 
 async def known_place(ctx: Context, cursor: str, argument: str = "after") -> int:
-    """Like `place_of`, and raises `CursorExpired` for a place that this log never reached.
+    """Like `place_of`, and raises `CursorExpired` for a place behind which events are archived, or never reached.
 
     A log that was restored from a copy keeps its epoch: nothing would ever come behind a cursor from after the copy.
     """
     place = place_of(ctx, cursor, argument)
-    if place > ctx.services.relay.position:  # this process may be behind the log
-        async with ctx.services.database.read() as connection:
-            head = await log.head(connection)
-        if place > head.seq:
+    async with ctx.services.database.read() as connection:
+        if place < (await log.floor(connection)).seq:
+            raise CursorExpired(log.ARCHIVED)
+        # This process may be behind the log.
+        if place > ctx.services.relay.position and place > (await log.head(connection)).seq:
             raise CursorExpired("The cursor is beyond the log: read the state anew and go on from `streamCursor`.")
     return place
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from uuid import UUID
 
 import orjson
@@ -26,24 +28,61 @@ SNAPSHOTS = table(PortfolioSnapshotRow)
 BATCH = 500
 
 
+class Archived(Exception):  # noqa: N818 - reason: an answer, not an error of the program
+    """What the portfolio's book would be made of is archived; from `since` on it is not."""
+
+    def __init__(self, since: datetime) -> None:
+        super().__init__(f"archived before {since}")
+        self.since = since
+
+
 async def book_at(
     connection: AsyncConnection, portfolio_id: UUID, moment: datetime | None = None, seq_max: int = SEQ_MAX
 ) -> Book | None:
     """The portfolio behind its last event up to `seq_max`, and before the first that happened after `moment`.
 
-    None if it was not there yet.
+    None if it was not there yet. Raises `Archived`.
     """
-    book, chosen = await _nearest(connection, portfolio_id, moment, seq_max), _booked(portfolio_id)
+    for tries_left in (True, False):
+        base = await _nearest(connection, portfolio_id, moment, seq_max)
+        book = await _continued(connection, portfolio_id, base, moment, seq_max)
+        # Afterwards, as what was archived meanwhile is missing too; then there is a later snapshot to begin with.
+        end = (await log.floor(connection)).seq
+        since = await _archived_behind(connection, portfolio_id, base, end)
+        if since is None:
+            return None if book is None else replace(book, seq=max(book.seq, end))
+        if not tries_left:
+            raise Archived(since)
+    raise AssertionError("the second try answers or raises")
+
+
+async def _continued(
+    connection: AsyncConnection, portfolio_id: UUID, book: Book | None, moment: datetime | None, seq_max: int
+) -> Book | None:
+    """The book after what the log has behind it, up to there."""
     while True:
-        events = await log.read_after(connection, book.seq if book else 0, chosen, BATCH)
-        taken = []
-        for event in events:
-            if event.seq > seq_max or (moment is not None and event.occurred_at > moment):
-                break
-            taken.append(event)
+        events = await log.read_after(connection, book.seq if book else 0, _booked(portfolio_id), BATCH)
+        taken = [event for event in events if event.seq <= seq_max]
+        if moment is not None:
+            taken = list(takewhile(lambda event: event.occurred_at <= moment, taken))
         book = folded(book, taken)
         if len(taken) < BATCH:
             return book
+
+
+async def _archived_behind(
+    connection: AsyncConnection, portfolio_id: UUID, base: Book | None, end: int
+) -> datetime | None:
+    """If events of the portfolio behind the snapshot are archived (up to `end`), the moment of the first that has all.
+
+    What is archived has a snapshot at its end of each portfolio that something happened to in it.
+    """
+    behind = select(SNAPSHOTS.c.moment).where(
+        SNAPSHOTS.c.portfolio_id == portfolio_id, SNAPSHOTS.c.seq > (base.seq if base else 0), SNAPSHOTS.c.seq <= end
+    )
+    found = await connection.execute(behind.order_by(SNAPSHOTS.c.seq.desc()).limit(1))
+    since: datetime | None = found.scalar_one_or_none()
+    return since
 
 
 async def _nearest(

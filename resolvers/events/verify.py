@@ -1,8 +1,9 @@
 """Whether the log is whole, and whether the tables are what it says."""
 
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure import log
+from infrastructure.archive import ArchiveUnsound, read_events
 from infrastructure.database import Database
 from infrastructure.rows import columns, table
 from models.accounts import Session, SessionRow, User, UserRow
 from models.enums import AggregateType
-from models.events import EventFilter, RecordedEvent
+from models.events import GENESIS, EventFilter, RecordedEvent
 from models.keys import ApiKey, ApiKeyRow
 from models.orders import Fill, FillRow, Order, OrderRow
 from models.payloads import Json, written
@@ -22,6 +24,7 @@ from models.portfolios import MarketStateRow, Portfolio, PortfolioRow, TradingSt
 from models.positions import Position, PositionRow
 from models.rebuilt import NAMES, Chain, Flaw, Rebuilt, Told, Unreadable, fingerprint
 from models.risk import RiskLimit, RiskLimitRow
+from resolvers.events.archive import segments
 
 BATCH = 1_000
 EVERYTHING = EventFilter()
@@ -37,12 +40,13 @@ WHOLE: dict[AggregateType, tuple[Any, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found: the flaws, up to where the log was read, and the hash that it ends with.
+    """What was found: the flaws, from behind which event and up to which the log was read, and the hash it ends with.
 
     Who keeps `seq` and `hash` in another place can show later that the log up to there is still the same.
     """
 
     flaws: list[Flaw]
+    floor: int
     seq: int
     hash: bytes
 
@@ -56,17 +60,27 @@ class Receipt:
 
 
 async def verify(
-    database: Database, receipt: Receipt | None = None, progress: Callable[[int, int], None] | None = None
+    database: Database,
+    receipt: Receipt | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    folder: Path | None = None,
 ) -> Verdict:
     """Read the whole log at one moment, and hold the tables against it; it may go on beside a server that writes.
 
+    What is archived is read from the files in `folder`; if not all of them are there the log is read from behind them.
     `progress` is told which event was read, and which one is the last.
     """
-    rebuilt, chain = Rebuilt(), Chain()
     async with one_moment(database) as connection:
-        head = await log.head(connection)
+        head, floor, sealed = await log.head(connection), await log.floor(connection), await segments(connection)
+        files = [folder / segment.file for segment in sealed] if folder else []
+        whole = not sealed or (bool(files) and all(path.exists() for path in files))
+        begin = log.Floor(0, GENESIS) if whole else floor
+        rebuilt, chain = Rebuilt(whole), Chain(begin.seq, begin.hash)
         known = receipt is None
-        async for event in _events(connection):
+        async for event in _events(connection, files if whole else [], floor.seq):
+            if isinstance(event, Flaw):
+                rebuilt.flaws.append(event)
+                continue
             if wrong := chain.take(event):
                 rebuilt.flaws.append(Flaw(event.seq, wrong))
             if receipt is not None and event.seq == receipt.seq:
@@ -76,16 +90,25 @@ async def verify(
             if progress is not None and not event.seq % BATCH:
                 progress(event.seq, head.seq)
         rebuilt.end()
-        if not known and receipt is not None:
+        if not known and receipt is not None and receipt.seq > begin.seq:
             rebuilt.flaws.append(Flaw(None, f"the log up to event {receipt.seq} is not the one of the receipt"))
         if wrong_end := chain.ends(head.seq, head.hash):
             rebuilt.flaws.append(Flaw(None, wrong_end))
         await _Tables(connection, rebuilt).compare()
-    return Verdict(rebuilt.flaws, head.seq, head.hash)
+    return Verdict(rebuilt.flaws, begin.seq, head.seq, head.hash)
 
 
-async def _events(connection: AsyncConnection) -> AsyncIterator[RecordedEvent | Unreadable]:
-    seq, batch = 0, BATCH
+async def _events(
+    connection: AsyncConnection, sealed: Sequence[Path], floor: int
+) -> AsyncIterator[RecordedEvent | Unreadable | Flaw]:
+    """What is in the files, then what is in the table behind them."""
+    for path in sealed:
+        try:
+            for event in read_events(path):
+                yield event
+        except ArchiveUnsound as error:
+            yield Flaw(None, str(error))
+    seq, batch = floor, BATCH
     while True:
         try:
             events = await log.read_after(connection, seq, EVERYTHING, batch)
@@ -169,14 +192,17 @@ class _Tables:
 
     async def _difference(self, name: str, key: Any, entity: Any, seq: int, kind: AggregateType | None) -> str:
         """What of a row is not as the event says."""
-        [event] = await log.read_after(self._connection, seq - 1, EVERYTHING, 1)
+        message = f"{name} {_named(key)}: the table does not have what the log says"
+        found = await log.read_after(self._connection, seq - 1, EVERYTHING, 1)
+        if not found or found[0].seq != seq:
+            return message  # it is archived
+        [event] = found
         said = [
             event.data.get(NAMES[kind] if kind else name[0].lower() + name[1:]),
             *event.data.get("transactions", ()),
         ]
         kept = written(entity)
         same = (each for each in said if each is not None and each["id"] == kept["id"])
-        message = f"{name} {_named(key)}: the table does not have what the log says"
         return message + _differing(kept, next(same, {}))
 
     async def _portfolios(self) -> None:

@@ -6,9 +6,11 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.rows import columns, table
+from infrastructure.services import Services
 from models.candles import LENGTHS, Candle
 from models.enums import AssetClass, CandleInterval
 from models.errors import BadRequest
+from models.hours import MarketClock, market_clock
 from models.marketdata import Instrument, InstrumentRow, Quote, QuoteRow
 from resolvers.caching import Kept
 from resolvers.context import LOAD_MAX, Context
@@ -92,6 +94,12 @@ async def candles(ctx: Context, symbol: str, chosen: CandleChoice) -> list[Candl
     # Not this moment in it, which is another for each instrument of a page: they are asked for together.
     key = CandleKey(symbol, chosen.interval, chosen.since, chosen.until, first or 0)
     return await ctx.load(candles_by_key, key) if first else []
+
+
+def clock_of(services: Services, asset_class: AssetClass) -> MarketClock:
+    """The hours, by the settings, of the market that such instruments are traded at."""
+    settings = services.settings
+    return market_clock(settings.market_hours, asset_class, services.clock.now(), settings.market_holidays)
 
 
 async def quotes_in(connection: AsyncConnection, symbols: Iterable[str]) -> dict[str, Quote]:

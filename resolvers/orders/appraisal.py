@@ -8,16 +8,18 @@ from decimal import Decimal
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from infrastructure.settings import Settings
+from models.book import Book, Proposal, worst_price
 from models.enums import ErrorCode, OrderStatus, OrderType, RiskCheckKind
 from models.errors import Fault, FundsFault, RiskFault, invalid, refuse_if
+from models.estimates import Estimate, estimate
 from models.marketdata import Instrument, Quote
 from models.money import ZERO, exact, text
 from models.orders import Order
 from models.portfolios import Portfolio
-from models.pretrade import Book, Estimate, Proposal, assess, estimate, largest_acceptable, worst_price
+from models.pretrade import assess, largest_acceptable
 from models.risk import RiskCheck
 from models.triggers import TRIGGERED_TYPES, trailing_stop
-from resolvers.marketdata.queries import instruments_in
+from resolvers.marketdata.queries import clock_of, instruments_in
 from resolvers.orders import store
 from resolvers.orders.inputs import PlaceOrder, instrument_faults, past_faults, rules_of
 
@@ -54,7 +56,8 @@ async def appraise(
     refuse_if([*instrument_faults(request, instrument, portfolio.base_currency), *past_faults(request, now)])
     if instrument is None:
         raise AssertionError("an instrument that is missing was refused above")
-    book = await store.book(tx, portfolio, [request.symbol])
+    clock = clock_of(services, instrument.asset_class)
+    book = replace(await store.book(tx, portfolio, [request.symbol]), clock=clock)
     quote = book.quotes.get(request.symbol)
     waits = request.type in TRIGGERED_TYPES and (replacing is None or replacing.status is OrderStatus.PENDING)
     refuse_if(_quote_faults(request, quote, services, waits=waits))
@@ -119,16 +122,21 @@ def faults_of(checks: Sequence[RiskCheck]) -> list[Fault]:
         if check.kind is RiskCheckKind.BUYING_POWER:
             required, available = check.projected or ZERO, check.threshold or ZERO
             faults.append(FundsFault(ErrorCode.INSUFFICIENT_FUNDS, check.message, ("input",), required, available))
-        elif check.kind in (RiskCheckKind.TRADING_STATE, RiskCheckKind.REDUCE_ONLY):
-            faults.append(Fault(ErrorCode.TRADING_PAUSED, check.message, ("input",)))
-    others = [check for check in failed if check.kind not in _OF_THEIR_OWN]
+        elif check.kind in _CODES:
+            faults.append(Fault(_CODES[check.kind], check.message, ("input",)))
+    others = [check for check in failed if check.kind not in (RiskCheckKind.BUYING_POWER, *_CODES)]
     if others:
         message = " ".join(check.message for check in others)
         faults.append(RiskFault(ErrorCode.RISK_LIMIT_EXCEEDED, message, ("input",), tuple(checks)))
     return faults
 
 
-_OF_THEIR_OWN = (RiskCheckKind.BUYING_POWER, RiskCheckKind.TRADING_STATE, RiskCheckKind.REDUCE_ONLY)
+_CODES = {
+    RiskCheckKind.TRADING_STATE: ErrorCode.TRADING_PAUSED,
+    RiskCheckKind.REDUCE_ONLY: ErrorCode.TRADING_PAUSED,
+    RiskCheckKind.MARKET_HOURS: ErrorCode.MARKET_CLOSED,
+}
+"""The checks that have a code of their own, beside buying power."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from infrastructure.rows import values
 from infrastructure.settings import Settings
+from models.book import Proposal, Rules
 from models.enums import ErrorCode, OrderSide, OrderType, TimeInForce
 from models.errors import Fault, invalid
 from models.marketdata import Instrument
 from models.money import is_multiple, text
 from models.payloads import camel
 from models.positions import day_of
-from models.pretrade import Proposal, Rules
 from resolvers.portfolios.inputs import amount_faults, key_faults
 from resolvers.requests import request_hash
 
@@ -40,7 +40,7 @@ class PlaceOrder:
 
     def proposal(self, quantity: Decimal, stop_price: Decimal | None) -> Proposal:
         """What the checks look at: so much of it, with the stop where it stands now."""
-        return Proposal(self.symbol, self.side, self.type, quantity, self.limit_price, stop_price)
+        return Proposal(self.symbol, self.side, self.type, quantity, self.limit_price, stop_price, self.time_in_force)
 
     @property
     def hash(self) -> str:
@@ -147,4 +147,5 @@ def rules_of(settings: Settings) -> Rules:
         market_order_margin=settings.market_order_margin,
         short_selling=settings.short_selling,
         max_open_orders=settings.max_open_orders,
+        price_collar=settings.price_collar,
     )

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, insert, select, update
 
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.rows import columns, read_all, read_one, table, values
+from models.book import Book
 from models.money import exact
 from models.orders import Fill, FillRow, Order, OrderRow
 from models.portfolios import Portfolio
-from models.pretrade import Book
 from models.risk import RiskLimit, RiskLimitRow
 from resolvers.marketdata.queries import quotes_in
 from resolvers.portfolios import store as portfolios

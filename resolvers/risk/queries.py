@@ -8,9 +8,10 @@ from sqlalchemy import func, select
 
 from infrastructure.cache import Kind
 from models.enums import RiskLimitKind
-from models.money import ZERO, divide, exact
+from models.money import divide, exact
 from models.risk import RiskLimit
-from models.valuation import Valuation
+from models.standing import Standing, measured
+from models.valuation import market_values
 from resolvers.caching import TTL_S, cached
 from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
@@ -44,30 +45,18 @@ async def working_counts(ctx: Context, ids: Sequence[UUID]) -> list[int]:
 
 async def current(ctx: Context, limit: RiskLimit) -> Decimal | None:
     """What the limit measures, at the latest prices; none where it measures single orders, or can't say."""
-    if limit.kind is RiskLimitKind.MAX_OPEN_ORDERS:
-        count = await ctx.load(working_counts, limit.portfolio_id)
-        return Decimal(count)
     if limit.kind is RiskLimitKind.MAX_ORDER_NOTIONAL:
         return None
+    if limit.kind is RiskLimitKind.MAX_OPEN_ORDERS:
+        return measured(limit.kind, Standing(None, None, await ctx.load(working_counts, limit.portfolio_id)))
     worth = await ctx.load(worth_by_portfolio, limit.portfolio_id)
-    if worth is None or worth.valuation.unpriced:
+    if worth is None:
         return None
-    held, quotes = worth.holdings, latest(ctx, worth.holdings)
-    largest = _largest([(each.quantity, quotes[each.symbol].last) for each in held if each.quantity])
-    return largest if limit.kind is RiskLimitKind.MAX_POSITION_NOTIONAL else _share(largest, worth.valuation)
+    worths = market_values(worth.holdings, latest(ctx, worth.holdings))
+    return measured(limit.kind, Standing(worths, worth.valuation.total_value, 0))
 
 
 @exact
 def utilization(measured: Decimal | None, threshold: Decimal) -> Decimal | None:
     """How much of the limit is used, as a fraction."""
     return None if measured is None or not threshold else divide(measured, threshold)
-
-
-@exact
-def _largest(holdings: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
-    return max((abs(quantity) * price for quantity, price in holdings), default=ZERO)
-
-
-def _share(worth: Decimal, valuation: Valuation) -> Decimal | None:
-    total = valuation.total_value
-    return None if total is None or total <= 0 else divide(worth, total)

@@ -15,6 +15,7 @@ from models.accounts import User
 from models.catalogue import CATALOGUE
 from models.enums import ApiScope, ErrorCode, OrderSide, OrderType, TimeInForce
 from models.errors import Refused
+from models.hours import MarketCalendar
 from models.marketdata import Quote
 from models.money import to_step
 from models.orders import Order
@@ -41,6 +42,8 @@ ADDRESS = "seed"
 LAST = "demo-complete"
 """The client order id of the order that is placed last: who finds it finds the whole demo."""
 A_YEAR = timedelta(days=365)
+AS_IT_WAS = {"price_collar": Decimal(1000), "market_hours": MarketCalendar.ALWAYS}
+"""A story of the past is told at any hour, and the stored quotes may be newer than its prices."""
 TRADING_HOUR = timedelta(hours=15, minutes=30)
 LISTINGS = {listing.symbol: listing for listing in CATALOGUE}
 
@@ -97,7 +100,7 @@ async def seed_demo(services: Services) -> bool:
     await seed_catalogue(services)
     now = services.clock.now()
     then = Then(now - A_YEAR)
-    past = replace(services, clock=then, ids=Ids(then))
+    past = replace(services, clock=then, ids=Ids(then), settings=services.settings.model_copy(update=AS_IT_WAS))
     try:
         ctx = await _signed_up(past) if user is None else _as(past, user)
     except Refused as refused:

@@ -12,6 +12,7 @@ from uuid import UUID
 from infrastructure.ids import Ids
 from infrastructure.rows import values
 from models import facts
+from models.book import Rules
 from models.booking import book, events_of, fill_of
 from models.catalogue import CATALOGUE, Listing
 from models.enums import EventType, OrderSide, OrderStatus, OrderType, TimeInForce
@@ -21,7 +22,6 @@ from models.money import ZERO, to_step, whole_steps
 from models.orders import Order
 from models.portfolios import Portfolio
 from models.positions import Position, day_of
-from models.pretrade import Rules
 from models.triggers import TRIGGERED_TYPES, reached
 from resolvers.orders.commands.cancel import BY_CALLER
 from resolvers.orders.inputs import PlaceOrder

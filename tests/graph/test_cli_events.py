@@ -144,3 +144,28 @@ def test_new_epoch_when_given_then_cursors_from_before_it_have_expired(settings:
     assert re.fullmatch(r"The log's epoch is [0-9a-f]{16} now: readers begin anew\.\n", result.stdout)
     do(settings, after)
     assert RUN.invoke(app, ["events", "verify"]).exit_code == 0
+
+
+def test_archive_when_typed_then_the_files_are_named_and_unarchive_brings_the_events_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    do(settings, a_trade)
+    name = "events-000000000001-000000000008.jsonl.gz"
+
+    early = RUN.invoke(app, ["events", "archive", "--before", "2026-01-05"])
+    done = RUN.invoke(app, ["events", "archive", "--before", "2026-01-05T14:30:01"])
+
+    assert (early.stdout, done.stdout) == ("0 events archived.\n", f"  {name}\n8 events archived.\n")
+    assert (tmp_path / "archive" / name).exists()
+    assert RUN.invoke(app, ["events", "list"]).stderr == "No such events.\n"
+    assert RUN.invoke(app, ["events", "verify"]).stdout.startswith("8 events, and the tables are what they say.")
+    elsewhere = RUN.invoke(app, ["events", "verify", "--folder", str(tmp_path / "elsewhere")])
+    assert elsewhere.stdout.startswith(
+        "The events up to 8 are archived, and not all of their files are here: left out.\n0 events, and"
+    )
+    gone = RUN.invoke(app, ["events", "unarchive", "--folder", str(tmp_path / "elsewhere")])
+    assert (gone.exit_code, "can't be read" in gone.stderr) == (1, True)
+    assert RUN.invoke(app, ["events", "unarchive", "--all"]).stdout == f"  1 to 8, from {name}\n"
+    assert RUN.invoke(app, ["events", "list"]).stdout.count("\n") == 8
+    future = RUN.invoke(app, ["events", "archive", "--before", "2999-01-01"])
+    assert (future.exit_code, future.stderr) == (1, "2999-01-01T00:00:00.000000Z is to come: archive what is past.\n")

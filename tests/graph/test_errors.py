@@ -243,6 +243,8 @@ async def test_mutation_when_a_check_fails_then_the_payload_has_every_check(trad
     assert {check["kind"]: check["passed"] for check in error["checks"]} == {
         "TRADING_STATE": True,
         "REDUCE_ONLY": True,
+        "MARKET_HOURS": True,
+        "PRICE_COLLAR": True,
         "SHORT_SELLING": True,
         "BUYING_POWER": True,
         "MAX_OPEN_ORDERS": True,

@@ -48,3 +48,11 @@ async def test_candles_when_a_page_of_instruments_asks_then_they_come_exactly_in
     assert [each["open"] for each in found["MSFT"]] == ["20.1"]
     assert found["TSLA"] == []
     assert len([statement for statement in seen if "candles" in statement]) == 1
+
+
+async def test_market_clock_when_the_market_never_closes_then_nothing_is_said_of_what_comes_next(
+    client: Client,
+) -> None:
+    answer = await client.data("{ marketClock { now open nextOpen nextClose } }")
+    never = {"open": True, "nextOpen": None, "nextClose": None}
+    assert answer["marketClock"] == {"now": "2026-01-05T14:30:00.000000Z", **never}

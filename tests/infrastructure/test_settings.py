@@ -1,11 +1,14 @@
 """The secret that the embedded default makes and keeps."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from infrastructure.settings import SecretUnusable, Settings, signing_secret
+from models.hours import MarketCalendar
 
 
 def test_secret_when_many_ask_for_it_at_once_then_all_get_the_one_that_is_kept(tmp_path: Path) -> None:
@@ -23,3 +26,22 @@ def test_secret_when_the_kept_one_is_too_short_then_it_is_refused_and_stays(tmp_
     with pytest.raises(SecretUnusable, match="remove it for a new one"):
         signing_secret(Settings(home=tmp_path))
     assert (tmp_path / "secret").read_text(encoding="utf-8") == text
+
+
+def test_market_holidays_when_they_are_given_as_text_then_they_are_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEGRAPH_MARKET_HOLIDAYS", "2026-11-26, 2026-12-25")
+    monkeypatch.setenv("TRADEGRAPH_MARKET_HOURS", "us-equities")
+    settings = Settings()
+    assert settings.market_holidays == (date(2026, 11, 26), date(2026, 12, 25))
+    assert settings.market_hours is MarketCalendar.US_EQUITIES
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MARKET_HOLIDAYS", "Christmas"), ("MARKET_HOURS", "nyse"), ("PRICE_COLLAR", "-0.1")]
+)
+def test_market_settings_when_they_make_no_sense_then_the_field_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TRADEGRAPH_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
+from models.book import exposure, funds, worst_price
 from models.enums import OrderSide, RiskLimitKind, TradingState
 from models.marketdata import Quote
 from models.orders import Order
 from models.portfolios import TradingStatus
-from models.pretrade import exposure, funds, worst_price
 from tests.support.checks import (
     BUY,
     NO_SHORTS,
@@ -56,7 +56,16 @@ def test_worst_price_when_asked_then_it_is_what_a_unit_may_cost_or_bring(
 
 def test_assess_when_nothing_is_in_the_way_then_every_check_reports_all_the_same() -> None:
     assert {kind: check.passed for kind, check in checks(a_book(), wish(BUY, "10")).items()} == dict.fromkeys(
-        (Kind.TRADING_STATE, Kind.REDUCE_ONLY, Kind.SHORT_SELLING, Kind.BUYING_POWER, Kind.MAX_OPEN_ORDERS), True
+        (
+            Kind.TRADING_STATE,
+            Kind.REDUCE_ONLY,
+            Kind.MARKET_HOURS,
+            Kind.PRICE_COLLAR,
+            Kind.SHORT_SELLING,
+            Kind.BUYING_POWER,
+            Kind.MAX_OPEN_ORDERS,
+        ),
+        True,
     )
 
 

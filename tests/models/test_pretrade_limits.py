@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.book import Proposal, Rules, exposure, funds
 from models.enums import OrderSide, RiskLimitKind, TradingState
-from models.pretrade import Proposal, Rules, estimate, exposure, funds, largest_acceptable
+from models.estimates import estimate
+from models.pretrade import largest_acceptable
 from models.risk import threshold_fault
 from tests.support.checks import (
     BUY,
@@ -27,6 +29,7 @@ from tests.support.checks import (
     wish,
     working,
 )
+from tests.support.orders import a_quote
 from tests.support.samples import a_portfolio, a_position, unhurried
 
 D = Decimal
@@ -161,13 +164,17 @@ def test_threshold_when_it_makes_no_sense_for_its_kind_then_there_is_a_fault(
 # --- how much would be let through
 
 held_ones = st.sampled_from([None, "40", "-40", "3", "-3"])
-orders_at_work = st.lists(st.tuples(st.sampled_from([BUY, SELL]), st.integers(1, 30)), max_size=3)
+orders_at_work = st.lists(
+    st.tuples(st.sampled_from([BUY, SELL]), st.integers(1, 30), st.sampled_from(["AAPL", "AAPL", "KO"])), max_size=3
+)
 limits_set = st.fixed_dictionaries(
     {},
     optional={
         RiskLimitKind.MAX_ORDER_NOTIONAL: st.integers(0, 8_000),
         RiskLimitKind.MAX_POSITION_NOTIONAL: st.integers(0, 8_000),
         RiskLimitKind.MAX_CONCENTRATION: st.integers(0, 1),
+        RiskLimitKind.MAX_GROSS_EXPOSURE: st.integers(0, 16_000),
+        RiskLimitKind.MAX_LEVERAGE: st.integers(0, 4),
         RiskLimitKind.MAX_OPEN_ORDERS: st.integers(0, 6),
     },
 )
@@ -187,15 +194,21 @@ limits_set = st.fixed_dictionaries(
 def test_largest_acceptable_when_searched_then_it_is_let_through_and_a_lot_more_is_not(
     cash: int,
     held: str | None,
-    at_work: list[tuple[OrderSide, int]],
+    at_work: list[tuple[OrderSide, int, str]],
     limits: dict[RiskLimitKind, int],
     side: OrderSide,
     limit: str | None,
     state: TradingState,
     rules: Rules,
 ) -> None:
-    orders = [working(each, str(quantity), number=number) for number, (each, quantity) in enumerate(at_work, 60)]
+    orders = [
+        working(each, str(quantity), number=number, symbol=symbol)
+        for number, (each, quantity, symbol) in enumerate(at_work, 60)
+    ]
     book = a_book("0", held, *orders, portfolio=a_portfolio(str(cash), trading_state=state))
+    book = replace(
+        book, positions={**book.positions, **KO}, quotes={**book.quotes, "KO": replace(a_quote("60"), symbol="KO")}
+    )
     for kind, threshold in limits.items():
         book = limited(book, kind, str(threshold))
 

@@ -108,12 +108,14 @@ async def adds_up(services: Services, trader: Trader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "threshold", "price", "count"),
+    ("kind", "threshold", "quantity", "count"),
     [
-        (RiskLimitKind.MAX_POSITION_NOTIONAL, "10000", "100", 10),
-        (RiskLimitKind.MAX_OPEN_ORDERS, "17", "10", 17),
-        (RiskLimitKind.MAX_CONCENTRATION, "0.25", "100", 25),
-        (None, "", "400", 24),  # of 4,004 each, 24 go into 100,000
+        (RiskLimitKind.MAX_POSITION_NOTIONAL, "10000", "10", 10),
+        (RiskLimitKind.MAX_OPEN_ORDERS, "17", "1", 17),
+        (RiskLimitKind.MAX_CONCENTRATION, "0.25", "10", 25),
+        (RiskLimitKind.MAX_GROSS_EXPOSURE, "10000", "10", 10),
+        (RiskLimitKind.MAX_LEVERAGE, "0.25", "10", 25),
+        (None, "", "40", 24),  # of 4,004 each, 24 go into 100,000
     ],
 )
 async def test_orders_when_forty_come_at_once_against_a_limit_then_it_is_never_breached(
@@ -121,7 +123,7 @@ async def test_orders_when_forty_come_at_once_against_a_limit_then_it_is_never_b
     processes: list[Services],
     kind: RiskLimitKind | None,
     threshold: str,
-    price: str,
+    quantity: str,
     count: int,
 ) -> None:
     trader = await opened(services)
@@ -130,9 +132,9 @@ async def test_orders_when_forty_come_at_once_against_a_limit_then_it_is_never_b
         await set_risk_limit(trader.ctx, trader.portfolio_id, kind, D(threshold))
         code = ErrorCode.RISK_LIMIT_EXCEEDED
     crowd = spread(trader, processes, ORDERS)
-    done = await accepted([partial(each.place, "BUY", "10", limit=price) for each in crowd], code)
+    done = await accepted([partial(each.place, "BUY", quantity, limit="100") for each in crowd], code)
     assert len(done) == len(await stored(services, OrderRow, Order)) == count
-    assert (await trader.portfolio()).reserved_cash == count * 10 * D(price) * D("1.001") <= D(100000)
+    assert (await trader.portfolio()).reserved_cash == count * D(quantity) * 100 * D("1.001") <= D(100000)
     await adds_up(services, trader)
 
 

@@ -286,7 +286,7 @@ async def test_place_order_when_short_selling_is_off_then_only_what_is_held_can_
     assert fault.code is ErrorCode.RISK_LIMIT_EXCEEDED
     [check] = [check for check in fault.checks if not check.passed]
     assert (check.kind, check.threshold, check.projected) == (RiskCheckKind.SHORT_SELLING, D(0), D(1))
-    assert len(fault.checks) == 5  # all that were made, not only the one that failed
+    assert len(fault.checks) == 7  # all that were made, not only the one that failed
     await strict.place("SELL", "6", limit="100")
 
 

@@ -8,7 +8,7 @@ import pytest
 from infrastructure.services import Services
 from models.enums import OrderType, RiskCheckKind, RiskLimitKind
 from models.errors import Refused, RiskFault, Unauthenticated
-from models.pretrade import Estimate
+from models.estimates import Estimate
 from resolvers.orders.commands import place_order
 from resolvers.orders.queries import preview_order
 from resolvers.risk.commands import pause_trading, set_risk_limit

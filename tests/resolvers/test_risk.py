@@ -380,4 +380,5 @@ async def test_checks_when_all_pass_then_all_are_reported(services: Services) ->
         RiskCheckKind.TRADING_STATE,
         RiskCheckKind.MAX_ORDER_NOTIONAL,
         RiskCheckKind.MAX_POSITION_NOTIONAL,
+        RiskCheckKind.MAX_GROSS_EXPOSURE,
     }

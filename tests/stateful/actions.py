@@ -182,6 +182,8 @@ def _limit(chance: random.Random) -> dict[str, Any]:
         "MAX_ORDER_NOTIONAL": _cents(chance),
         "MAX_POSITION_NOTIONAL": _cents(chance),
         "MAX_CONCENTRATION": D(chance.randint(0, 100)) / 100,
+        "MAX_GROSS_EXPOSURE": _cents(chance),
+        "MAX_LEVERAGE": D(chance.randint(0, 300)) / 100,
     }
     kind = chance.choice(list(limits))
     return {"who": chance.choice(WHO), "kind": kind, "threshold": chance.choice((None, limits[kind]))}

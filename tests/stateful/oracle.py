@@ -13,6 +13,7 @@ from tests.stateful.accounts import RATE, ZERO, Account, Price, Refusal, Ticket,
 F = Fraction
 MARGIN, SHORT = F(3, 100), F(3, 2)
 OPEN_ORDERS = 200
+COLLAR = F(1, 2)
 STALE = timedelta(seconds=5)
 NOT_WAITING = {
     "IOC": "Immediate or cancel: nothing at its price",
@@ -124,7 +125,7 @@ class Oracle:
             return Refusal(["INVALID_INPUT"])
         worst = self.worst(wish, stop)
         need, free = self.needs(account, wish, worst), self.free(account)
-        failed = set(self._failed(account, wish, worst))
+        failed = {*self._failed(account, wish, worst), *self._far(wish, None if wish.trails else stop)}
         codes = ["TRADING_PAUSED"] * len(failed & {"TRADING_STATE", "REDUCE_ONLY"})
         if failed - {"TRADING_STATE", "REDUCE_ONLY"}:
             codes.append("RISK_LIMIT_EXCEEDED")
@@ -152,6 +153,46 @@ class Oracle:
             equity = self.total_value(account)
             if equity is None or equity <= 0 or worth > account.limits["MAX_CONCENTRATION"] * equity:
                 yield "MAX_CONCENTRATION"
+
+        yield from self._of_the_whole(account, wish, worth) if not reduces else ()
+
+    def _of_the_whole(self, account: Account, wish: Wish, worth: Fraction) -> Iterator[str]:
+        gross, equity = self.gross(account, wish, worth), self.total_value(account)
+        if "MAX_GROSS_EXPOSURE" in account.limits and (gross is None or gross > account.limits["MAX_GROSS_EXPOSURE"]):
+            yield "MAX_GROSS_EXPOSURE"
+        if "MAX_LEVERAGE" in account.limits:
+            measured = gross is not None and equity is not None and equity > 0
+            if not measured or (gross or ZERO) > account.limits["MAX_LEVERAGE"] * (equity or ZERO):
+                yield "MAX_LEVERAGE"
+
+    def gross(self, account: Account, wish: Wish, worth: Fraction) -> Fraction | None:
+        """All positions at their worst: `worth` is that of the order's own on its side."""
+        total = ZERO
+        for symbol in self.lots:
+            sides = [worth] if symbol == wish.symbol else []
+            for side, sign in (("BUY", 1), ("SELL", -1)):
+                tickets, held = account.working(symbol, side), account.held(symbol)
+                if symbol == wish.symbol and (side == wish.side or not tickets):
+                    continue
+                after = held + sign * sum((ticket.left for ticket in tickets), ZERO)
+                named = [price for t in tickets for price in (t.wish.limit, t.stop) if price is not None]
+                if after and symbol not in self.prices and (held or not named):
+                    return None
+                last = self.last(symbol)
+                sides.append(abs(after) * (max([*named, last]) if after * sign > 0 else last))
+            total += max(sides)
+        return total
+
+    def _far(self, wish: Wish, stop: Fraction | None) -> Iterator[str]:
+        """Whether a price that would trade or trigger at once is more than half of the last price away from it."""
+        if wish.symbol not in self.prices:
+            return
+        last, sign = self.last(wish.symbol), wish.sign
+        from_limit = last if stop is None else max(last * sign, stop * sign) * sign
+        if wish.limit is not None and (wish.limit - from_limit) * sign > COLLAR * from_limit:
+            yield "PRICE_COLLAR"
+        if stop is not None and (last - stop) * sign > COLLAR * last:
+            yield "PRICE_COLLAR"
 
     def place(self, account: Account, key: str, wish: Wish, now: datetime) -> Ticket:
         """Accept an order."""

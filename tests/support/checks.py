@@ -5,10 +5,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from models.book import Book, Proposal, Rules, worst_price
 from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, Severity, TradingState
 from models.orders import Order
 from models.portfolios import TradingStatus
-from models.pretrade import Book, Proposal, Rules, assess, worst_price
+from models.pretrade import assess
 from models.risk import RiskCheck, RiskLimit
 from tests.support.clock import START
 from tests.support.orders import a_quote, an_order
@@ -17,7 +18,13 @@ from tests.support.samples import OWNER_ID, PORTFOLIO_ID, a_portfolio, a_positio
 D = Decimal
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 Kind = RiskCheckKind
-RULES = Rules(commission_rate=D("0.001"), market_order_margin=D("0.03"), short_selling=True, max_open_orders=200)
+RULES = Rules(
+    commission_rate=D("0.001"),
+    market_order_margin=D("0.03"),
+    short_selling=True,
+    max_open_orders=200,
+    price_collar=D("0.5"),
+)
 NO_SHORTS = replace(RULES, short_selling=False)
 LOT = D(1)
 # Bid 99.99, ask 100.01, last 100.

@@ -7,11 +7,11 @@ from sqlalchemy import update
 
 from infrastructure.services import Services
 from models import facts
+from models.book import Book, Proposal, Rules, exposure, funds, worst_price
 from models.enums import EventType, OrderSide, OrderStatus
 from models.lifecycle import is_due, rejected, reserve, triggered
 from models.money import ZERO, text
 from models.orders import Order
-from models.pretrade import Book, Proposal, Rules, exposure, funds, worst_price
 from resolvers.orders import store
 from resolvers.orders.appraisal import without
 from resolvers.orders.inputs import rules_of

@@ -1,0 +1,223 @@
+"""A portfolio's book, an order that is proposed for it, and what that would do at its worst.
+
+Exposure is counted at its worst: the position, and every working order of the same side as if it were filled.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from models.enums import OrderSide, OrderType, RiskLimitKind, TimeInForce, TradingState
+from models.hours import ALWAYS_OPEN, MarketClock
+from models.lifecycle import reserve
+from models.marketdata import Quote
+from models.money import ZERO, exact
+from models.orders import Order
+from models.portfolios import Portfolio, TradingStatus, stricter
+from models.positions import Position
+from models.risk import RiskLimit
+from models.valuation import SHORT_RESERVE, buying_power, market_values
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say: rates as fractions, `max_open_orders` whatever a portfolio's own limit says.
+
+    `price_collar` is how far beyond the market an order may name its price, as a fraction of the last price.
+    """
+
+    commission_rate: Decimal
+    market_order_margin: Decimal
+    short_selling: bool
+    max_open_orders: int
+    price_collar: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The order in question."""
+
+    symbol: str
+    side: OrderSide
+    type: OrderType
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None = None
+    """Of a trailing stop: where it begins."""
+    time_in_force: TimeInForce = TimeInForce.DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A portfolio as the checks need it: open positions by symbol, working orders, limits by kind, quotes by symbol.
+
+    `clock` is that of the market that the proposed order goes to.
+    """
+
+    portfolio: Portfolio
+    market: TradingStatus
+    positions: Mapping[str, Position]
+    working: Sequence[Order]
+    limits: Mapping[RiskLimitKind, RiskLimit]
+    quotes: Mapping[str, Quote]
+    clock: MarketClock = ALWAYS_OPEN
+
+    @property
+    def state(self) -> TradingState:
+        """The stricter of the portfolio's state and the market's."""
+        return stricter(self.portfolio.trading_state, self.market.state)
+
+    def held(self, symbol: str) -> Decimal:
+        """The signed open quantity."""
+        position = self.positions.get(symbol)
+        return position.quantity if position else ZERO
+
+    @exact
+    def pending(self, symbol: str, side: OrderSide) -> Decimal:
+        """What working orders of that side would still trade."""
+        return sum((o.remaining_quantity for o in self.working if o.symbol == symbol and o.side is side), ZERO)
+
+    @exact
+    def equity(self) -> Decimal | None:
+        """Cash and positions at the last prices; none while one has no price."""
+        worths = market_values(self.positions.values(), self.quotes)
+        return None if worths is None else self.portfolio.cash + sum(worths.values(), ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What the proposal would do at its worst: prices in the base currency, quantities signed."""
+
+    price: Decimal
+    """The price that its notional is counted at: a buy's worst; a sale's limit, or the bid where that is higher."""
+    notional: Decimal
+    held: Decimal
+    after: Decimal
+    """The position once it and every working order of its side are filled."""
+    worth: Decimal
+    """What that position is worth, at the higher of `price` and the last price."""
+    reduces: bool
+    """Whether it only makes the position smaller, whatever else is working."""
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What the proposal needs of the buying power, and what there is of it."""
+
+    required: Decimal
+    available: Decimal
+
+
+@exact
+def worst_price(proposal: Proposal, quote: Quote | None, rules: Rules) -> Decimal | None:
+    """What a unit may cost or bring at worst; none where nothing says so.
+
+    A limit is its own worst. Without one a buy may cost the ask, or its stop if that is higher, and a margin. A sale
+    is counted at what it may bring at best: its limit or stop, or the bid where that is higher.
+    """
+    touch = None if quote is None else quote.touch(proposal.side)
+    named = [price for price in (proposal.stop_price, touch) if price is not None]
+    if proposal.side is OrderSide.BUY:
+        if proposal.limit_price is not None:
+            return proposal.limit_price
+        return max(named) * (1 + rules.market_order_margin) if named else None
+    return max([*named, *([] if proposal.limit_price is None else [proposal.limit_price])], default=None)
+
+
+@exact
+def exposure(book: Book, proposal: Proposal, price: Decimal) -> Exposure:
+    """The proposal at its worst."""
+    held = book.held(proposal.symbol)
+    pending = book.pending(proposal.symbol, proposal.side)
+    sign = 1 if proposal.side is OrderSide.BUY else -1
+    after = held + sign * (pending + proposal.quantity)
+    return Exposure(
+        price=price,
+        notional=price * proposal.quantity,
+        held=held,
+        after=after,
+        worth=abs(after) * max(price, mark(book, proposal.symbol, price)),
+        reduces=held * sign < 0 and pending + proposal.quantity <= abs(held),
+    )
+
+
+@exact
+def funds(book: Book, proposal: Proposal, seen: Exposure, rules: Rules) -> Funds:
+    """What it needs of the buying power.
+
+    A buy needs what it reserves, less the reserve of the short position that it covers. A sale needs, for the part
+    that opens or adds to a short, the short's reserve (at the higher of its price and the last) less the proceeds; as
+    much is set apart for working sales.
+    """
+    free = buying_power(book.portfolio, book.positions.values(), book.quotes) - _pending_shorts(book, rules)
+    if proposal.side is OrderSide.BUY:
+        needed = reserve(OrderSide.BUY, seen.price, proposal.quantity, rules.commission_rate)
+        open_short = max(ZERO, -seen.held - book.pending(proposal.symbol, OrderSide.BUY))
+        covered = min(proposal.quantity, open_short)
+        return Funds(needed - SHORT_RESERVE * covered * mark(book, proposal.symbol, seen.price), free)
+    open_long = max(ZERO, seen.held - book.pending(proposal.symbol, OrderSide.SELL))
+    short = max(ZERO, proposal.quantity - open_long)
+    return Funds(_short_needs(short, seen.price, mark(book, proposal.symbol, seen.price), rules), free)
+
+
+def mark(book: Book, symbol: str, otherwise: Decimal) -> Decimal:
+    """The last price, if there ever was one."""
+    quote = book.quotes.get(symbol)
+    return quote.last if quote else otherwise
+
+
+def _short_needs(quantity: Decimal, price: Decimal, mark: Decimal, rules: Rules) -> Decimal:
+    return quantity * (SHORT_RESERVE * max(price, mark) - price * (1 - rules.commission_rate))
+
+
+def _pending_shorts(book: Book, rules: Rules) -> Decimal:
+    total = ZERO
+    for symbol in {order.symbol for order in book.working if order.side is OrderSide.SELL}:
+        left = max(ZERO, book.held(symbol))
+        for order in book.working:
+            if order.symbol == symbol and order.side is OrderSide.SELL:
+                short = max(ZERO, order.remaining_quantity - left)
+                left = max(ZERO, left - order.remaining_quantity)
+                price = max(order.limit_price or ZERO, mark(book, symbol, ZERO))
+                total += _short_needs(short, price, price, rules)
+    return total
+
+
+@exact
+def worst_worths(book: Book, proposal: Proposal, seen: Exposure) -> dict[str, Decimal] | None:
+    """What each position may be worth at worst once the proposal is accepted, negative when short.
+
+    It is worst with the working orders of that side filled that makes it larger, each symbol at its last price or a
+    higher one that such an order names. None while something that is held has no price.
+    """
+    orders: dict[str, list[Order]] = {}
+    for order in book.working:
+        orders.setdefault(order.symbol, []).append(order)
+    found: dict[str, Decimal] = {}
+    for symbol in {*orders, *book.positions, proposal.symbol}:
+        sides = [_side_worth(book, symbol, side, orders.get(symbol, [])) for side in OrderSide]
+        if symbol == proposal.symbol:
+            # The side of the proposal is with it; the other one counts only where something works on it.
+            other = 1 if proposal.side is OrderSide.BUY else 0
+            idle = not any(order.side is not proposal.side for order in orders.get(symbol, []))
+            sides = [ZERO if idle else sides[other], seen.worth.copy_sign(seen.after)]
+        known = [worth for worth in sides if worth is not None]
+        if len(known) < len(sides):
+            return None
+        found[symbol] = max(known, key=abs)
+    return found
+
+
+def _side_worth(book: Book, symbol: str, side: OrderSide, orders: Iterable[Order]) -> Decimal | None:
+    """What a position is worth once its working orders of that side are filled; none where nothing gives it a price."""
+    quote, held, sign = book.quotes.get(symbol), book.held(symbol), 1 if side is OrderSide.BUY else -1
+    after, named = held, [] if quote is None else [quote.last]
+    for order in orders:
+        if order.side is side:
+            after += sign * order.remaining_quantity
+            named += [price for price in (order.limit_price, order.stop_price) if price is not None]
+    if after == 0:
+        return ZERO
+    if quote is None and (held or not named):
+        return None
+    return after * (max(named) if after * sign > 0 else named[0])

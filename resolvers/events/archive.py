@@ -1,0 +1,157 @@
+"""Old events are sealed into files and leave the log; and they come back. Nothing is lost at any step."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from infrastructure import archive as files
+from infrastructure import log
+from infrastructure.archive import ArchiveUnsound
+from infrastructure.database import Transaction
+from infrastructure.log import Floor
+from infrastructure.rows import columns, read_all, values
+from infrastructure.services import Services
+from models.archives import ArchiveRow, Segment
+from models.books import BOOKED
+from models.enums import ErrorCode
+from models.errors import Fault, Refused
+from models.events import EventFilter, RecordedEvent
+from models.payloads import moment_text
+from resolvers.events.snapshots import book_at, keep
+
+SEGMENT = 50_000
+"""Events in one file: what one transaction removes."""
+BATCH = 1_000
+
+Progress = Callable[[int, int], None]
+
+
+async def archive_events(
+    services: Services,
+    before: datetime,
+    folder: Path,
+    progress: Progress | None = None,
+    size: int = SEGMENT,
+) -> list[Segment]:
+    """Seal the events in front of the first that happened at `before` or later; the segments that were made.
+
+    Each is written, read again from the disk and checked; then one transaction lists it and takes it out of the log.
+    Broken off at any place, nothing is lost, and it can be done again. `progress` is told which event is archived, and
+    which one is the last. Raises `Refused` for a moment that is to come, or if another process is at it.
+    """
+    if before > services.clock.now():
+        raise Refused(Fault(ErrorCode.INVALID_INPUT, f"{moment_text(before)} is to come: archive what is past."))
+    async with services.database.read() as connection:
+        floor, last = await log.floor(connection), await _last_before(connection, before)
+    made: list[Segment] = []
+    while floor.seq < last:
+        segment = await _written(services, floor, min(last, floor.seq + size), folder)
+        files.check(folder / segment.file, segment)
+        await _keep_books(services, segment)
+        await _seal(services, segment)
+        made.append(segment)
+        floor = Floor(segment.last_seq, segment.last_hash)
+        if progress is not None:
+            progress(floor.seq, last)
+    return made
+
+
+async def _last_before(connection: AsyncConnection, before: datetime) -> int:
+    """The number in front of the first event at that moment or later."""
+    own = log.EVENTS.c
+    first = (await connection.execute(select(func.min(own.seq)).where(own.occurred_at >= before))).scalar_one()
+    return (await log.head(connection)).seq if first is None else first - 1
+
+
+async def _written(services: Services, floor: Floor, last: int, folder: Path) -> Segment:
+    end = floor.hash
+
+    async def events() -> AsyncIterator[RecordedEvent]:
+        nonlocal end
+        seq = floor.seq
+        while seq < last:
+            async with services.database.read() as connection:
+                found = await log.read_after(connection, seq, EventFilter(), min(BATCH, last - seq))
+            for event in found:
+                yield event
+            if not found:
+                raise ArchiveUnsound(f"The log has a hole behind event {seq}: run `tradegraph events verify`.")
+            seq, end = found[-1].seq, found[-1].hash
+
+    name = files.name_of(floor.seq + 1, last)
+    await files.write(folder / name, events())
+    return Segment(floor.seq + 1, last, floor.hash, end, name, services.clock.now())
+
+
+async def _keep_books(services: Services, segment: Segment) -> None:
+    """A snapshot at the segment's end of each portfolio that something happened to in it."""
+    own = log.EVENTS.c
+    chosen = (
+        select(own.portfolio_id)
+        .where(own.seq >= segment.first_seq, own.seq <= segment.last_seq, own.type.in_(sorted(BOOKED)))
+        .distinct()
+    )
+    async with services.database.read() as connection:
+        portfolio_ids = list((await connection.execute(chosen)).scalars())
+    for portfolio_id in portfolio_ids:
+        async with services.database.read() as connection:
+            book = await book_at(connection, portfolio_id, seq_max=segment.last_seq)
+        if book is not None:
+            await keep(services, replace(book, seq=segment.last_seq))
+
+
+async def _seal(services: Services, segment: Segment) -> None:
+    """List the segment and remove its events, both or neither."""
+    try:
+        async with services.database.write() as tx:
+            await _take_time(services, tx)
+            await tx.execute(insert(log.ARCHIVES).values(values(segment)))
+            await tx.execute(delete(log.EVENTS).where(log.EVENTS.c.seq <= segment.last_seq))
+    except IntegrityError:
+        raise Refused(Fault(ErrorCode.CONFLICT, "Another process archives the log now.")) from None
+
+
+async def _take_time(services: Services, tx: Transaction) -> None:
+    if services.database.dialect == "postgresql":
+        await tx.execute(text("SELECT set_config('statement_timeout', '0', true)"))
+
+
+async def segments(connection: AsyncConnection) -> list[Segment]:
+    """What is archived, in the log's order."""
+    statement = select(*columns(ArchiveRow, Segment)).order_by(log.ARCHIVES.c.first_seq)
+    return await read_all(connection, Segment, statement)
+
+
+async def restore_events(services: Services, folder: Path, *, every: bool) -> list[Segment]:
+    """Put the last segment back into the log, or every one; those that came back. Their files stay.
+
+    Each is checked before, and put back in one transaction. Raises `ArchiveUnsound` for a file that is not what was
+    sealed; what came back before it stays.
+    """
+    async with services.database.read() as connection:
+        sealed = await segments(connection)
+    chosen = sealed[::-1] if every else sealed[-1:]
+    for segment in chosen:
+        path = folder / segment.file
+        files.check(path, segment)
+        async with services.database.write() as tx:
+            await _take_time(services, tx)
+            await tx.execute(delete(log.ARCHIVES).where(log.ARCHIVES.c.first_seq == segment.first_seq))
+            await _put_back(tx, path)
+    return chosen
+
+
+async def _put_back(tx: Transaction, path: Path) -> None:
+    rows = []
+    for event in files.read_events(path):
+        rows.append(values(event))
+        if len(rows) == BATCH:
+            await tx.execute(insert(log.EVENTS), rows)
+            rows = []
+    if rows:
+        await tx.execute(insert(log.EVENTS), rows)
