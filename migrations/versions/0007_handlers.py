@@ -11,7 +11,6 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    exact = sa.Numeric() if op.get_bind().dialect.name == "postgresql" else sa.Text()
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "handler_checkpoints",
@@ -27,6 +26,11 @@ def upgrade() -> None:
         sa.Column("error", sa.String(), nullable=False),
         sa.Column("failed_at", moment, nullable=False),
     )
+    _notifications(moment)
+    _trade_summaries(moment)
+
+
+def _notifications(moment: sa.DateTime) -> None:
     op.create_table(
         "notifications",
         sa.Column("id", sa.Uuid(), primary_key=True, nullable=False),
@@ -53,6 +57,10 @@ def upgrade() -> None:
         postgresql_where=unread,
         sqlite_where=unread,
     )
+
+
+def _trade_summaries(moment: sa.DateTime) -> None:
+    exact = sa.Numeric() if op.get_bind().dialect.name == "postgresql" else sa.Text()
     op.create_table(
         "trade_summaries",
         sa.Column("position_id", sa.Uuid(), sa.ForeignKey("positions.id"), primary_key=True, nullable=False),
