@@ -1,6 +1,7 @@
 """The application that a server runs."""
 
 import contextlib
+import itertools
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -32,6 +33,8 @@ STRICT = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
+_PROCESS, _requests = secrets.token_hex(4), itertools.count()
+"""Of ids that we make: what no other process has, and the number of the request."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -102,10 +105,16 @@ class Envelope:
                 message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        before = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             await self._app(scope, receive, send_with_headers)
+        finally:
+            structlog.contextvars.reset_contextvars(**before)
 
 
 def _request_id(scope: Scope) -> str:
-    given: str = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return value.decode()
+    return f"{_PROCESS}{next(_requests):08x}"

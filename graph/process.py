@@ -8,6 +8,7 @@ from infrastructure.clock import Clock, SystemClock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
+from infrastructure.known import Known
 from infrastructure.migrations import is_migrated, migrate
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
@@ -111,6 +112,7 @@ def build_services(
         limiter=limiter,
         throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
+        known=Known(database),
         redis=redis,
     )
 

@@ -1,6 +1,7 @@
 """What a process has: made once by the composition root, handed to everything."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from infrastructure.budgets.limiter import Limiter
 from infrastructure.cache import Cache
@@ -8,6 +9,7 @@ from infrastructure.clock import Clock
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
+from infrastructure.known import Known
 from infrastructure.metrics import Metrics
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
@@ -34,6 +36,7 @@ class Services:
     limiter: Limiter
     throttle: Throttle
     key_uses: KeyUses
+    known: Known[Any]
     redis: Redis | None = None
     """None without a `REDIS_URL`: everything that uses it has a way without."""
     metrics: Metrics = field(default_factory=Metrics)

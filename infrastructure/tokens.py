@@ -2,6 +2,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +15,8 @@ ISSUER: Final = "tradegraph"
 AUDIENCE: Final = "tradegraph"
 TYPE: Final = "access"
 LENGTH_MAX: Final = 512
+VERIFIED_MAX: Final = 4096
+"""So many tokens are remembered as ours."""
 SKEW_MAX: Final = timedelta(minutes=1)
 """How far another host's clock may be ahead of ours."""
 
@@ -43,6 +46,8 @@ class Tokens:
     def __init__(self, secret: str, access_s: int) -> None:
         self._secret = secret
         self._access_s = access_s
+        # What was signed stays signed; whether it has ended is looked at each time.
+        self._verified = lru_cache(VERIFIED_MAX)(self._claims)
 
     def issue(self, user_id: UUID, session_id: UUID, now: datetime) -> tuple[str, datetime]:
         """A token, and the moment it ends: a whole second, at least `access_s` from now."""
@@ -64,19 +69,25 @@ class Tokens:
         Raises:
             Unauthenticated: INVALID for anything that we did not write just so, EXPIRED from its end on.
         """
-        claims = self._claims(token)
-        try:
-            issued_at = datetime.fromtimestamp(claims["iat"], UTC)
-            found = Claims(UUID(claims["sub"]), UUID(claims["sid"]), datetime.fromtimestamp(claims["exp"], UTC))
-        except (AttributeError, TypeError, ValueError, OverflowError, OSError) as error:
-            raise _invalid() from error
-        if claims["typ"] != TYPE or issued_at > now + SKEW_MAX:
+        issued_at, found = self._verified(token)
+        if issued_at > now + SKEW_MAX:
             raise _invalid()
         if found.expires_at <= now:
             raise Unauthenticated("The access token has expired: refresh it.", "EXPIRED")
         return found
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _claims(self, token: str) -> tuple[datetime, Claims]:
+        claims = self._signed(token)
+        try:
+            issued_at = datetime.fromtimestamp(claims["iat"], UTC)
+            found = Claims(UUID(claims["sub"]), UUID(claims["sid"]), datetime.fromtimestamp(claims["exp"], UTC))
+        except (AttributeError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise _invalid() from error
+        if claims["typ"] != TYPE:
+            raise _invalid()
+        return issued_at, found
+
+    def _signed(self, token: str) -> dict[str, Any]:
         # The length comes first: the header is parsed before the signature is checked.
         if len(token) > LENGTH_MAX or not _FORM.fullmatch(token):
             raise _invalid()

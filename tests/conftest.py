@@ -14,6 +14,7 @@ from infrastructure.cache import Cache
 from infrastructure.database import Database
 from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
+from infrastructure.known import Known
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
@@ -140,6 +141,7 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
         limiter=limiter,
         throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
+        known=Known(database),
     )
     await services.relay.start()
     yield services

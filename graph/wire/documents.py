@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from graphql import (
     DocumentNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
@@ -45,6 +46,7 @@ class Document:
     text: str
     node: DocumentNode
     operations: Mapping[str | None, OperationDefinitionNode]
+    fragments: Mapping[str, FragmentDefinitionNode]
     introspects: bool
 
 
@@ -96,7 +98,8 @@ class Documents:
         introspects = _INTROSPECTION.search(text) is not None and bool(
             validate(self._schema, node, [NoSchemaIntrospectionCustomRule])
         )
-        return Document(text, node, _operations(node), introspects)
+        fragments = {each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)}
+        return Document(text, node, _operations(node), fragments, introspects)
 
 
 def _operations(node: DocumentNode) -> dict[str | None, OperationDefinitionNode]:

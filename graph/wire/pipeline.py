@@ -18,11 +18,11 @@ from graphql.execution import (
     execute_subscription_event,
 )
 from graphql.utilities import value_from_ast_untyped
-from strawberry.execution.is_awaitable import optimized_is_awaitable
 
 from graph.errors import BAD_USER_INPUT, DEADLINE_EXCEEDED, FORBIDDEN, OUTCOME_UNKNOWN, coded
 from graph.wire.answers import Answer, failed, shown
 from graph.wire.documents import Document, Documents, Invalid
+from graph.wire.execution import execution_of
 from graph.wire.lasting import Late, ask_again, to_its_end
 from graph.wire.requests import GraphQLRequest
 from infrastructure.settings import Settings
@@ -91,11 +91,11 @@ class Pipeline:
         self, schema: strawberry.Schema, settings: Settings, guard: Guard | None = None, execute: Execute = interpreted
     ) -> None:
         self.schema = schema
-        self.documents = Documents(schema._schema, settings)  # noqa: SLF001 - reason: Strawberry has no other way to it
+        self._graphql = schema._schema  # noqa: SLF001 - reason: Strawberry has no other way to it
+        self.documents = Documents(self._graphql, settings)
         self.guard = guard
         self._settings = settings
         self._execute = execute
-        self._executor_class = schema.execution_context_class
 
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""
@@ -110,7 +110,9 @@ class Pipeline:
         if document.introspects and not self._shows_schema(ctx):
             refusal = Answer.refused(GraphQLError(NO_INTROSPECTION, extensions={"code": FORBIDDEN}))
             return Prepared(request, document, operation, refusal=refusal)
-        executor = self._executor(request, document, operation, ctx)
+        executor = execution_of(
+            self._graphql, document, operation, request.variables, ctx, suggests=self._settings.shows_suggestions
+        )
         if isinstance(executor, list):
             refusal = Answer.refused(*(coded(error, BAD_USER_INPUT) for error in executor))
             return Prepared(request, document, operation, refusal=refusal)
@@ -166,20 +168,6 @@ class Pipeline:
     def _shows_schema(self, ctx: Context) -> bool:
         to_admin = ctx.viewer is not None and ctx.viewer.is_admin
         return self._settings.granted(self._settings.introspection, to_admin=to_admin)
-
-    def _executor(
-        self, request: GraphQLRequest, document: Document, operation: OperationDefinitionNode, ctx: Context
-    ) -> Executor[Any] | list[GraphQLError]:
-        return self._executor_class.build(
-            self.schema._schema,  # noqa: SLF001 - reason: as above
-            document.node,
-            context_value=ctx,
-            raw_variable_values=cast("dict[str, Any] | None", request.variables),
-            operation_name=operation.name.value if operation.name else None,
-            is_awaitable=cast("Any", optimized_is_awaitable),
-            hide_suggestions=not self._settings.shows_suggestions,
-            operation_extensions=request.extensions,
-        )
 
     async def _settled(self, admission: Admission, prepared: Prepared) -> Answer:
         answer: Answer | None = None

@@ -1,6 +1,8 @@
 """Who is asking, and who users are."""
 
 from collections.abc import Awaitable
+from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -8,6 +10,7 @@ from sqlalchemy import func, select
 from infrastructure.log import EVENTS
 from infrastructure.rows import columns, table
 from infrastructure.services import Services
+from infrastructure.tokens import Claims
 from models.accounts import SessionRow, User, UserRow
 from models.errors import Unauthenticated
 from models.keys import EVERY_SCOPE, MARK, fingerprint, granted, is_key
@@ -40,13 +43,18 @@ async def authorization(services: Services, header: str | None, api_key: str | N
 
 
 async def authenticate(services: Services, token: str) -> Viewer:
-    """The caller that an access token or an API key stands for, as they are now, in one statement.
+    """The caller that an access token or an API key stands for, as they are now, in one statement at most.
 
     Raises `Unauthenticated` with its reason.
     """
     if token.startswith(MARK):
         return await _by_key(services, token)
     claims = services.tokens.read(token, services.clock.now())
+    found: Viewer = await services.known.of(claims, partial(_by_session, services, claims))
+    return found
+
+
+async def _by_session(services: Services, claims: Claims) -> Viewer:
     signed_in = (
         select(*columns(UserRow, User), _SEEN)
         .join(SESSIONS, SESSIONS.c.user_id == USERS.c.id)
@@ -65,22 +73,33 @@ async def authenticate(services: Services, token: str) -> Viewer:
 
 
 async def _by_key(services: Services, secret: str) -> Viewer:
-    row = None
-    if is_key(secret):
-        stored = (
-            select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, _SEEN)
-            .join(KEYS, KEYS.c.user_id == USERS.c.id)
-            .where(KEYS.c.secret_hash == fingerprint(secret))
-        )
-        async with services.database.read() as connection:
-            row = (await connection.execute(stored)).one_or_none()
+    found: Viewer
+    if not is_key(secret):
+        raise _no_key()
+    secret_hash = fingerprint(secret)
+    found, key_id, last_used_at = await services.known.of(secret_hash, partial(_key, services, secret_hash))
+    services.key_uses.note(key_id, last_used_at, services.clock.now())
+    return found
+
+
+async def _key(services: Services, secret_hash: str) -> tuple[Viewer, UUID, datetime | None]:
+    stored = (
+        select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, _SEEN)
+        .join(KEYS, KEYS.c.user_id == USERS.c.id)
+        .where(KEYS.c.secret_hash == secret_hash)
+    )
+    async with services.database.read() as connection:
+        row = (await connection.execute(stored)).one_or_none()
     if row is None:
-        raise Unauthenticated("The API key is not valid.", "INVALID")
+        raise _no_key()
     *user, key_id, scopes, last_used_at, revoked_at, seen = row
     if revoked_at is not None:
         raise Unauthenticated("The API key has been revoked.", "REVOKED")
-    services.key_uses.note(key_id, last_used_at, services.clock.now())
-    return Viewer(User(*user), None, None, granted(scopes), key_id, seen)
+    return Viewer(User(*user), None, None, granted(scopes), key_id, seen), key_id, last_used_at
+
+
+def _no_key() -> Unauthenticated:
+    return Unauthenticated("The API key is not valid.", "INVALID")
 
 
 def viewer(ctx: Context) -> User | None:

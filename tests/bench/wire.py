@@ -14,7 +14,10 @@ RECEIVE = 1 << 20
 
 @dataclass
 class Wire:
-    """POSTs JSON to `address` (host:port), one request at a time; as a context manager it closes its connection."""
+    """POSTs JSON to `address` (host:port), one request at a time, with the token if there is one.
+
+    As a context manager it closes its connection.
+    """
 
     address: str
     token: str
@@ -33,11 +36,15 @@ class Wire:
     ) -> None:
         self._socket.close()
 
+    @property
+    def _authorization(self) -> str:
+        return f"Authorization: Bearer {self.token}\r\n" if self.token else ""
+
     def post(self, path: str, body: Any) -> tuple[float, Any]:
         """The milliseconds until the whole answer was there, and what it says."""
         content = orjson.dumps(body)
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: {self.address}\r\nAuthorization: Bearer {self.token}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {self.address}\r\n{self._authorization}"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         request = head.encode() + content
