@@ -202,4 +202,4 @@ OWN = {
         id portfolio { id owner { id } } events { edges { node { payload } } } } } } }""",
     "events": "{ events { edges { node { id aggregateId payload } } } }",
 }
-EVERYBODYS = {"instrument", "instruments", "tradingStatus", "streamCursor"}
+EVERYBODYS = {"instrument", "marketClock", "instruments", "tradingStatus", "streamCursor"}
