@@ -16,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from graph import errors, graphiql, probes
 from graph.process import build_process, build_services
 from graph.schema import build_schema
+from graph.wire.fanout import Fanout
 from graph.wire.http import Endpoint
 from graph.wire.lasting import settle
 from graph.wire.pipeline import Pipeline
+from graph.wire.seats import Seats
 from graph.wire.sockets import Sockets
 from infrastructure.clock import Clock
 from infrastructure.ids import Ids
@@ -43,7 +45,8 @@ def create_app(
 ) -> Starlette:
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
     schema = build_schema()
-    pipeline = Pipeline(schema, settings)
+    pipeline, seats = Pipeline(schema, settings), Seats(settings)
+    fanout = Fanout(pipeline)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -56,16 +59,19 @@ def create_app(
         finally:
             await process.stop()
 
-    return Starlette(
+    sockets = Sockets(fanout, seats, settings)
+    app = Starlette(
         routes=[
             Route(ENDPOINT, Endpoint(pipeline, settings)),
-            WebSocketRoute(ENDPOINT, Sockets(schema)),
+            WebSocketRoute(ENDPOINT, sockets),
             *probes.routes(),
             *graphiql.routes(),
         ],
         middleware=_middleware(settings),
         lifespan=lifespan,
     )
+    app.state.seats, app.state.fanout = seats, fanout
+    return app
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

@@ -24,14 +24,12 @@ class Connection:
     address: str
     client: str | None = None
     viewer: Viewer | None = None
-    connection_params: dict[str, Any] | None = None
-    """The payload of `connection_init`; set by Strawberry."""
+    said: Mapping[str, Any] | None = None
+    """The payload of `connection_init`."""
 
     async def authenticate(self) -> None:
         """Learn who it is; raises `Unauthenticated` for a token or a key that is not good."""
-        given = {
-            name.lower(): str(value) for name, value in (self.connection_params or {}).items() if value is not None
-        }
+        given = {name.lower(): str(value) for name, value in (self.said or {}).items() if value is not None}
         self.viewer = await authorization(self.services, given.get(AUTHORIZATION), given.get(API_KEY))
 
     async def operation(self) -> Context:
@@ -39,6 +37,11 @@ class Connection:
         position = self.services.relay.position
         await self.authenticate()
         return Context(self.services, self.viewer, self.address, position, self.client)
+
+
+def names_somebody(said: Mapping[str, Any] | None) -> bool:
+    """Whether a message's payload says who it is."""
+    return any(name.lower() in {AUTHORIZATION, API_KEY} and given is not None for name, given in (said or {}).items())
 
 
 async def of_request(services: Services, headers: Mapping[str, str], address: str) -> Context:

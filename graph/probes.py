@@ -46,6 +46,9 @@ async def metrics(request: Request) -> Response:
         return PlainTextResponse(f"{error}\n", HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
     except DatabaseUnavailable:
         return PlainTextResponse("Who asks can't be found out just now.\n", HTTPStatus.SERVICE_UNAVAILABLE)
+    state = request.app.state
+    services.metrics.sockets.set(state.seats.open)
+    services.metrics.subscriptions.set(state.fanout.subscriptions)
     await _look(services)
     return Response(services.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -1,17 +1,13 @@
 """The schema: every domain's questions, commands and streams put together."""
 
-from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
-from strawberry.types.execution import PreExecutionError
-from strawberry.types.graphql import OperationType
 
 from graph.accounts import AccountMutations, AccountQueries
-from graph.context import Connection
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
@@ -25,8 +21,6 @@ from graph.risk import RiskMutations, RiskQueries
 from graph.scalars import SCALARS
 from graph.scopes import describe_scopes
 from graph.trading import TradingMutations, TradingQueries
-from infrastructure.database import DatabaseUnavailable
-from models.errors import Unauthenticated
 
 
 @strawberry.type(description="What can be asked.")
@@ -69,37 +63,6 @@ class Schema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:  # noqa: ARG002 - reason: Strawberry's signature
         """Give each its code, or mask and log it: the one way out for errors of every kind of operation."""
         errors[:] = [said(error) for error in errors]
-
-    async def stream(
-        self,
-        query: str | None,
-        variable_values: dict[str, Any] | None = None,
-        context_value: Any | None = None,
-        root_value: Any | None = None,
-        operation_name: str | None = None,
-        operation_extensions: dict[str, Any] | None = None,
-        allowed_operation_types: Iterable[OperationType] | None = None,
-    ) -> Any:
-        """An operation over a websocket."""
-        if isinstance(context_value, Connection):
-            try:
-                context_value = await context_value.operation()
-            except (Unauthenticated, DatabaseUnavailable) as error:
-                return _refused(error)
-        return await super().stream(
-            query,
-            variable_values,
-            context_value,
-            root_value,
-            operation_name,
-            operation_extensions,
-            allowed_operation_types,
-        )
-
-
-async def _refused(error: Exception) -> AsyncGenerator[PreExecutionError, None]:
-    """An operation that could not begin, as the protocol's `error` for that one."""
-    yield PreExecutionError(data=None, errors=[said(GraphQLError(str(error), original_error=error))])
 
 
 def build_schema() -> Schema:

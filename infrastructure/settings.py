@@ -75,7 +75,20 @@ class Settings(LimitSettings):
     gzip_bytes_min: int = Field(default=1024, ge=0)
     """Answers from this size on are compressed for who takes them so; 0: none."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins, with commas between them, whose pages may ask from a browser; `*`: any."""
+    """Origins, with commas between them, whose pages may ask from a browser, over websockets too; `*`: any."""
+    socket_init_ms: int = Field(default=5000, ge=1)
+    """How long a websocket may wait before it says who it is."""
+    socket_frame_bytes_max: int = Field(default=64 * 1024, ge=1024)
+    socket_operations_max: int = Field(default=100, ge=1)
+    """Operations at once on one websocket."""
+    sockets_per_user: int = Field(default=50, ge=0)
+    """Websockets and event streams that one user may have open in a process; 0: any number."""
+    sockets_per_address: int = Field(default=200, ge=0)
+    """Likewise, from one address."""
+    unread_ms_max: int = Field(default=10_000, ge=100)
+    """How long a client may leave what was sent to it unread before it is let go."""
+    sse_ping_ms: int = Field(default=15_000, ge=10)
+    """After how long an event stream over HTTP says that it is still there."""
     introspection: Access | None = None
     """Who may ask for the schema: EVERYONE, ADMIN or NOBODY; not set: everyone, in production an ADMIN."""
     graphiql: Access | None = None

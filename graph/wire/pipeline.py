@@ -148,14 +148,18 @@ class Pipeline:
             return
         admission: Admission | None = None
         try:
-            if self.guard is not None:
-                admitted = await self.guard.admit(prepared, ctx)
-                if isinstance(admitted, Answer):
-                    yield admitted
-                    return
-                admission = admitted
-            async with contextlib.aclosing(self._events(prepared)) as events:
-                async for answer in events:
+            admitted = await self.admit(prepared, ctx)
+            if isinstance(admitted, Answer):
+                yield admitted
+                return
+            admission = admitted
+            source = await self.source(prepared)
+            if isinstance(source, Answer):
+                yield source
+                return
+            async with contextlib.aclosing(source) as events:
+                async for event in events:
+                    answer = await self.event(prepared, event)
                     if admission is not None:
                         await admission.delivered(answer)
                     yield answer
@@ -164,6 +168,25 @@ class Pipeline:
         finally:
             if admission is not None:
                 await admission.settle(None)
+
+    async def admit(self, prepared: Prepared, ctx: Context) -> Admission | Answer | None:
+        """Ask the guard, if there is one; an answer is a refusal."""
+        return None if self.guard is None else await self.guard.admit(prepared, ctx)
+
+    async def source(self, prepared: Prepared) -> AsyncGenerator[Any, None] | Answer:
+        """What a subscription follows, or why it can't begin. Its reader closes it."""
+        source = create_source_event_stream(cast("Executor[Any]", prepared.executor))
+        if not isinstance(source, AsyncIterable | ExecutionResult):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            return Answer(errors=shown(source.errors or ()), executed=False)
+        return cast("AsyncGenerator[Any, None]", source)
+
+    async def event(self, prepared: Prepared, event: Any) -> Answer:
+        """What a subscription says of one event of its source."""
+        executor = cast("Executor[Any]", prepared.executor)
+        result = execute_subscription_event(executor.build_per_event_executor(event))
+        return _of(result if isinstance(result, ExecutionResult) else await result)
 
     def _shows_schema(self, ctx: Context) -> bool:
         to_admin = ctx.viewer is not None and ctx.viewer.is_admin
@@ -203,22 +226,9 @@ class Pipeline:
         result = self._execute(prepared)
         return result if isinstance(result, ExecutionResult) else await result
 
-    async def _events(self, prepared: Prepared) -> AsyncGenerator[Answer, None]:
-        executor = cast("Executor[Any]", prepared.executor)
-        source = create_source_event_stream(executor)
-        if not isinstance(source, AsyncIterable | ExecutionResult):
-            source = await source
-        if isinstance(source, ExecutionResult):
-            yield Answer(errors=shown(source.errors or ()), executed=False)
-            return
-        async with contextlib.aclosing(cast("AsyncGenerator[Any, None]", source)) as events:
-            async for event in events:
-                result = execute_subscription_event(executor.build_per_event_executor(event))
-                yield _of(result if isinstance(result, ExecutionResult) else await result)
-
 
 UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
-NO_STREAM = "A subscription needs a websocket (graphql-transport-ws)."
+NO_STREAM = "A subscription needs a websocket (graphql-transport-ws), or `Accept: text/event-stream`."
 
 
 def _which(request: GraphQLRequest, document: Document) -> str:

@@ -18,7 +18,7 @@ from models.notifications import Notification
 from models.orders import Fill
 from models.positions import Position
 from resolvers.context import Context
-from resolvers.events.queries import cursor_of, known_place, visible
+from resolvers.events.queries import cursor_of, known_place, place_of, visible
 from resolvers.pauses import with_pauses
 from resolvers.portfolios.queries import portfolio, worth
 from resolvers.signed_in import while_signed_in
@@ -193,3 +193,29 @@ def _resumed(ctx: Context, after: str | None) -> str | None:
 def _rest(ctx: Context, position: int) -> None:
     if ctx.reader is not None:
         ctx.reader.rest(position)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where what a stream gave stands in the log. `happened`: it is an event, and not merely as of that place."""
+
+    cursor: str
+    seq: int
+    happened: bool
+
+    def is_news(self, since: int) -> bool:
+        """Whether it is new to who has been given everything up to there."""
+        return self.seq > since or (self.seq == since and not self.happened)
+
+
+def mark_of(ctx: Context, given: object) -> Mark | None:
+    """The place of what a stream gave; none where only the latest counts."""
+    if isinstance(given, RecordedEvent):
+        return Mark(cursor_of(ctx, given.seq), given.seq, happened=True)
+    cursor = getattr(given, "cursor", None)
+    if not isinstance(cursor, str):
+        return None
+    try:
+        return Mark(cursor, place_of(ctx, cursor), happened=not isinstance(given, StreamHeartbeat))
+    except (BadRequest, CursorExpired):
+        return None  # another kind of cursor, or the log was replaced just now

@@ -140,7 +140,9 @@ class Socket:
 @contextlib.asynccontextmanager
 async def socket_to(server: str) -> AsyncIterator[Socket]:
     """A websocket to a server; `init` comes first."""
-    async with websockets.connect(f"ws://{server}/graphql", subprotocols=[SUBPROTOCOL]) as connection:
+    # Without a bound to its queue: a client whose queue is full waits in vain for the other side's goodbye.
+    connecting = websockets.connect(f"ws://{server}/graphql", subprotocols=[SUBPROTOCOL], max_queue=None)
+    async with connecting as connection:
         opened = Socket(connection)
         try:
             yield opened

@@ -8,7 +8,7 @@ import websockets
 from starlette.applications import Starlette
 
 from graph.base import global_id
-from graph.wire import sockets
+from graph.wire.sockets import frames
 from infrastructure.services import Services
 from resolvers.accounts.commands import logout_everywhere
 from resolvers.portfolios import commands
@@ -49,7 +49,7 @@ async def test_socket_when_the_token_is_not_good_then_it_is_closed_with_why(
     async with socket_to(server) as opened:
         await opened.send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
         code, said = await opened.closed()
-        assert code == sockets.FORBIDDEN
+        assert code == frames.FORBIDDEN
         assert (said or "").startswith(f"{reason}: ")
 
 
@@ -61,7 +61,7 @@ async def test_socket_when_the_session_ends_then_it_is_closed(server: str, servi
         await opened.execute(VIEWER)
         await logout_everywhere(await context_of(services, signed_in))
         code, said = await opened.closed()
-        assert code == sockets.UNAUTHORIZED
+        assert code == frames.UNAUTHORIZED
         assert (said or "").startswith("REVOKED: ")
 
 

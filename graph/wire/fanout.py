@@ -1,0 +1,306 @@
+"""Subscriptions: each begins by itself, and goes on together with those that get the same.
+
+A subscription's own run reads what lies behind its cursor. When it has come to the present, it joins the run of the
+others with the same key, or becomes that run: from then on each event is executed and encoded once for all of them.
+Whoever can't take more leaves, and begins again by itself from the last that it was given.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from graph.wire.answers import Answer, failed
+from graph.wire.outbox import Rest, begun
+from graph.wire.pipeline import Admission, Pipeline, Prepared
+from graph.wire.requests import GraphQLRequest
+from graph.wire.sharing import Key, key_of
+from resolvers.context import Context
+from resolvers.events.streams import Mark, mark_of
+
+BURST = 64
+"""Deliveries in a row, before others have their turn."""
+
+
+class Event:
+    """What one event of a stream says to everybody who follows it."""
+
+    __slots__ = ("_text", "answer", "mark")
+
+    def __init__(self, answer: Answer, mark: Mark | None) -> None:
+        self.answer = answer
+        self.mark = mark
+        self._text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer as JSON, encoded once for all."""
+        if self._text is None:
+            self._text = self.answer.encoded().decode()
+        return self._text
+
+
+class Sink(Protocol):
+    """Where a subscription's events go: to one client."""
+
+    def take(self, event: Event) -> bool:
+        """Send it or keep it until it can be sent; False if too much is kept already."""
+        ...
+
+    async def room(self) -> None:
+        """Wait until nothing is kept."""
+        ...
+
+    def drop(self) -> None:
+        """Leave out what is kept."""
+        ...
+
+    def end(self, answer: Answer | None) -> None:
+        """The stream is over: by itself, or with an error."""
+        ...
+
+
+Begin = Callable[[], Awaitable[Context]]
+"""A context for an operation that begins now; raises `Unauthenticated`."""
+
+
+class Fanout:
+    """All subscriptions of a process."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.subscriptions = 0
+        """Open ones."""
+        self._runs: dict[Key, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """Runs that may be joined."""
+        return len(self._runs)
+
+    def task(self, work: Any) -> "asyncio.Task[None]":
+        """Run it; the loop itself keeps only weak references to tasks."""
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def opened(self, request: GraphQLRequest, begin: Begin) -> tuple[Prepared, Context] | Answer:
+        """An operation, prepared for who asks now, or why nobody can ask."""
+        try:
+            ctx = await begin()
+            return self.pipeline.prepare(request, ctx), ctx
+        except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said, masked and logged
+            return Answer.refused(failed(error))
+
+    def come_to_rest(self, run: "Run", position: int | None) -> None:
+        """A run by itself has come to the present: it joins the others, or is the one to be joined."""
+        if run.key is None:
+            return
+        other = self._runs.get(run.key)
+        if other is None:
+            self._runs[run.key] = run
+            run.published = True
+        elif other.can_be_joined(position):
+            run.hand_over(other, position)
+
+    def withdraw(self, run: "Run") -> None:
+        """No longer to be joined."""
+        if run.published and run.key is not None and self._runs.get(run.key) is run:
+            del self._runs[run.key]
+        run.published = False
+
+
+class Run:
+    """One execution of a subscription, for one reader or for many. To the stream it is the reader."""
+
+    def __init__(self, fanout: Fanout, prepared: Prepared, ctx: Context, after: str | None) -> None:
+        self._fanout = fanout
+        self._prepared = prepared
+        self._ctx = ctx
+        self.after = after
+        self.key = key_of(prepared, ctx.viewer, fanout.pipeline.schema._schema)  # noqa: SLF001 - reason: as in Pipeline
+        self.published = False
+        self.members: dict[Subscription, int] = {}
+        """Each with the place in the log up to which it has been given everything."""
+        self._position = 0
+        self._resting = False
+        ctx.reader = self
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, member: "Subscription") -> None:
+        """Begin, for one reader."""
+        self.members[member] = -1
+        self._task = self._fanout.task(self._go())
+
+    def can_be_joined(self, position: int | None) -> bool:
+        """Whether who has everything up to this place (of streams of the latest: of a round) misses nothing here."""
+        return self._resting if position is None else self._position <= position
+
+    def hand_over(self, other: "Run", position: int | None) -> None:
+        """Every reader goes on with the other run, and this one ends."""
+        for member in self.members:
+            other.members[member] = -1 if position is None else position
+            member.run = other
+        self.members.clear()
+        self.close()
+
+    def leave(self, member: "Subscription") -> "asyncio.Task[None] | None":
+        """One reader less; without any the run ends: then its task is the answer."""
+        self.members.pop(member, None)
+        return None if self.members else self.close()
+
+    def close(self) -> "asyncio.Task[None] | None":
+        """End, without a word to anybody."""
+        self._fanout.withdraw(self)
+        if self._task is not None:
+            self._task.cancel()
+        return self._task
+
+    def rest(self, position: int | None) -> None:
+        """The stream has given everything, and waits."""
+        self._resting = True
+        if position is not None:
+            self._position = max(self._position, position)
+        if not self.published:
+            self._fanout.come_to_rest(self, position)
+
+    async def _go(self) -> None:
+        final: Answer | None = None
+        pipeline = self._fanout.pipeline
+        try:
+            source = await pipeline.source(self._prepared)
+            if isinstance(source, Answer):
+                final = source
+            else:
+                async with contextlib.aclosing(source) as items:
+                    async for item in items:
+                        self._resting, mark = False, mark_of(self._ctx, item)
+                        if mark is not None:
+                            self._position = max(self._position, mark.seq)
+                        await self._deliver(Event(await pipeline.event(self._prepared, item), mark))
+        except Exception as error:  # noqa: BLE001 - reason: as above
+            final = Answer.refused(failed(error))
+        self._fanout.withdraw(self)
+        for member in list(self.members):
+            member.end(final)
+
+    async def _deliver(self, event: Event) -> None:
+        if not self.published:
+            for member in list(self.members):
+                await member.give(event)
+            return
+        for count, (member, since) in enumerate(list(self.members.items()), 1):
+            if member.run is self and (event.mark is None or event.mark.is_news(since)):
+                member.offer(event)
+            if not count % BURST:
+                await asyncio.sleep(0)
+
+
+class Subscription:
+    """One reader's subscription, from its beginning to its end."""
+
+    def __init__(self, fanout: Fanout, request: GraphQLRequest, begin: Begin, sink: Sink) -> None:
+        self._fanout = fanout
+        self._request = request
+        self._begin = begin
+        self._sink = sink
+        self._cursor: str | None = None
+        """Of the last that was given."""
+        self._admission: Admission | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+        self.run: Run | None = None
+        fanout.subscriptions += 1
+
+    async def start(self, prepared: Prepared, ctx: Context, after: str | None = None) -> None:
+        """Begin, behind a cursor that the reader came back with."""
+        try:
+            admitted = await self._fanout.pipeline.admit(prepared, ctx)
+        except Exception as error:  # noqa: BLE001 - reason: as above
+            admitted = Answer.refused(failed(error))
+        if isinstance(admitted, Answer):
+            self.end(admitted)
+            return
+        self._admission = admitted
+        self._cursor = after
+        self._run(prepared, ctx)
+
+    async def close(self) -> None:
+        """End it, because the reader wants no more."""
+        tasks = [task for task in (self._task, self._leave()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._finished()
+
+    def end(self, answer: Answer | None) -> None:
+        """It has ended by itself, or with an error."""
+        self._leave()
+        self._fanout.task(self._finished())
+        self._sink.end(answer)
+
+    async def give(self, event: Event) -> None:
+        """Send it, when the client can take it."""
+        await self._sink.room()
+        if self._admission is not None:
+            await self._admission.delivered(event.answer)
+        self._send(event)
+
+    def offer(self, event: Event) -> None:
+        """Send it now, or at least keep it; if neither can be, go on by oneself."""
+        if self._admission is not None:
+            try:
+                rest = begun(self._admission.delivered(event.answer))
+            except Exception as error:  # noqa: BLE001 - reason: as above
+                self.end(Answer.refused(failed(error)))
+                return
+            if rest is not None:
+                self._leave()
+                self._task = self._fanout.task(self._held_back(rest, event))
+                return
+        if not self._send(event):
+            self._leave()
+            if event.mark is None:
+                self._sink.drop()  # of what is only the latest
+            self._task = self._fanout.task(self._again())
+
+    def _send(self, event: Event) -> bool:
+        if not self._sink.take(event):
+            return False
+        if event.mark is not None:
+            self._cursor = event.mark.cursor
+        return True
+
+    def _run(self, prepared: Prepared, ctx: Context) -> None:
+        self.run = Run(self._fanout, prepared, ctx, self._cursor)
+        self.run.start(self)
+
+    def _leave(self) -> "asyncio.Task[None] | None":
+        run, self.run = self.run, None
+        return None if run is None else run.leave(self)
+
+    async def _held_back(self, rest: Rest, event: Event) -> None:
+        await rest
+        await self._sink.room()
+        self._send(event)
+        await self._again()
+
+    async def _again(self) -> None:
+        """Begin again, behind the last that was given, when the client has taken what it was sent."""
+        await self._sink.room()
+        opened = await self._fanout.opened(self._request, self._begin)
+        refusal = opened if isinstance(opened, Answer) else opened[0].refusal
+        if isinstance(opened, Answer) or refusal is not None:
+            self.end(refusal)
+        else:
+            self._run(*opened)
+
+    async def _finished(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._fanout.subscriptions -= 1
+        if self._admission is not None:
+            await self._admission.settle(None)

@@ -1,0 +1,3 @@
+from graph.wire.sockets.endpoint import Sockets
+
+__all__ = ["Sockets"]

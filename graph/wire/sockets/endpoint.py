@@ -1,0 +1,81 @@
+"""GraphQL over websockets: who may open one, and which there are."""
+
+from urllib.parse import urlsplit
+
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from graph.context import Connection, address_of, client_of
+from graph.wire.fanout import Fanout
+from graph.wire.seats import Seats, Taken
+from graph.wire.sockets import frames
+from graph.wire.sockets.frames import Closed, closing
+from graph.wire.sockets.socket import Socket
+from infrastructure.services import Services
+from infrastructure.settings import Settings
+
+LEGACY_REFUSED = (
+    "The old protocol `graphql-ws` has been given up: speak `graphql-transport-ws` (npm's graphql-ws does)."
+)
+NOT_OFFERED = "The subprotocol has to be `graphql-transport-ws`."
+
+
+class Sockets:
+    """The path of the API for websockets."""
+
+    def __init__(self, fanout: Fanout, seats: Seats, settings: Settings) -> None:
+        self._fanout = fanout
+        self._seats = seats
+        self._settings = settings
+        self._open: set[Socket] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if (await receive())["type"] != "websocket.connect":
+            return
+        request = WebSocket(scope, receive, send)
+        address = address_of(request)
+        try:
+            subprotocol, refusal = self._admitted(request)
+            seat = self._seats.take_address(address)
+        except Taken as taken:
+            subprotocol, refusal, seat = frames.SUBPROTOCOL, Closed(frames.TRY_AGAIN, str(taken)), None
+        # Refused ones are accepted first: only so is a browser told why.
+        await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+        if refusal is not None:
+            await send(closing(refusal.code, refusal.reason))
+        if refusal is None and seat is not None:
+            services: Services = scope["app"].state.process.services
+            connection = Connection(services, address, client_of(request))
+            await self._serve(Socket(self._fanout, self._seats, self._settings, connection, receive, send))
+        if seat is not None:
+            seat.leave()
+
+    def stop(self) -> None:
+        """Tell everybody to come back: this server stops."""
+        for socket in list(self._open):
+            socket.close(frames.RESTARTING, "The server stops: come back.")
+
+    async def _serve(self, socket: Socket) -> None:
+        self._open.add(socket)
+        try:
+            await socket.run()
+        finally:
+            self._open.discard(socket)
+
+    def _admitted(self, request: WebSocket) -> tuple[str | None, Closed | None]:
+        """The subprotocol, and why the socket is closed at once if it is."""
+        offered: list[str] = request.scope["subprotocols"]
+        if frames.SUBPROTOCOL not in offered:
+            # A browser wants one of those that it offered, or it sees nothing but a failure.
+            refused = Closed(frames.NO_SUBPROTOCOL, LEGACY_REFUSED if frames.LEGACY in offered else NOT_OFFERED)
+            return (offered[0] if offered else None), refused
+        if not self._welcomes(request.headers.get("origin"), request.headers.get("host", "")):
+            origin = request.headers["origin"]
+            return frames.SUBPROTOCOL, Closed(frames.FORBIDDEN, f"ORIGIN: {origin} is not in TRADEGRAPH_CORS_ORIGINS.")
+        return frames.SUBPROTOCOL, None
+
+    def _welcomes(self, origin: str | None, host: str) -> bool:
+        """Whether a page of that origin may be here. Programs that are no browser say none."""
+        allowed = self._settings.cors_origins
+        return origin is None or "*" in allowed or origin in allowed or urlsplit(origin).netloc == host
