@@ -10,6 +10,7 @@ import strawberry
 from graph.base import Id, Info, Input, Node, identified, local_id, resolved, stands_for
 from graph.errors import Payload, answering
 from graph.keys import UserKeys
+from graph.market_alerts import UserMarketAlerts
 from graph.notifications import UserNotifications
 from graph.orders import UserOrders
 from graph.portfolios import UserPortfolios
@@ -42,7 +43,7 @@ def _itself(parent: strawberry.Parent[Person]) -> Any:
 
 
 @strawberry.type(description="A person who trades, or runs the place. Seen by themselves and by an ADMIN.")
-class User(UserOrders, UserPortfolios, UserKeys, UserNotifications, Node):
+class User(UserOrders, UserPortfolios, UserKeys, UserNotifications, UserMarketAlerts, Node):
     """Shows a `models.accounts.User`."""
 
     is_type_of = stands_for(Person)

@@ -46,6 +46,9 @@ _TYPES = {
     "owner": "User",
     "actor": "User",
     "notification": "Notification",
+    "riskAlert": "RiskAlert",
+    "marketAlert": "MarketAlert",
+    "sentiment": "Sentiment",
 }
 """The type of what stands under a key of a payload, and of what a key and `Id` refers to."""
 

@@ -12,6 +12,7 @@ from models.errors import BadRequest
 from models.orders import Fill
 from resolvers.accounts.keys import api_key
 from resolvers.accounts.queries import user_by_id
+from resolvers.alerts.market_alerts import market_alert
 from resolvers.alerts.queries import notification
 from resolvers.context import Context
 from resolvers.events.queries import event
@@ -19,7 +20,7 @@ from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, order
 from resolvers.portfolios.queries import portfolio, transaction
 from resolvers.positions.queries import position
-from resolvers.risk.queries import risk_limit
+from resolvers.risk.queries import risk_alert, risk_limit
 
 
 async def _fill(ctx: Context, key: UUID) -> Fill | None:
@@ -36,6 +37,8 @@ FINDERS: dict[str, Callable[[Context, Any], Awaitable[object]]] = {
     "RiskLimit": risk_limit,
     "Transaction": transaction,
     "Notification": notification,
+    "RiskAlert": risk_alert,
+    "MarketAlert": market_alert,
     "Instrument": instrument,
     "Event": event,
 }

@@ -23,7 +23,6 @@ from graph.base import (
     identified,
     input_id,
     later,
-    list_of,
     local_id,
     page_args,
     resolved,
@@ -33,13 +32,13 @@ from graph.belonging import owner_of
 from graph.errors import Payload, answering
 from graph.marketdata import EveryMs, Instrument
 from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting, chosen, sorting
+from graph.portfolio_risk import PortfolioRisk
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
 from models.accounts import User
 from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
 from models.positions import Position
-from models.risk import RiskLimit
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import cursor_of
 from resolvers.marketdata.queries import instrument
@@ -49,7 +48,6 @@ from resolvers.portfolios import commands, queries, streams
 from resolvers.portfolios.loaders import Worth
 from resolvers.positions.queries import positions_of
 from resolvers.requests import Done
-from resolvers.risk.queries import risk_limits
 
 # ---------------------------------------------------------------- the ledger
 
@@ -204,16 +202,12 @@ def _history(parent: strawberry.Parent[domain.Portfolio], info: Info, at: At) ->
     return history(info.context, parent, at)
 
 
-def _risk_limits(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[RiskLimit]]:
-    return risk_limits(info.context, parent.id)
-
-
 def _trading_status(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[domain.TradingStatus]:
     return queries.trading_status(info.context, parent)
 
 
 @strawberry.type(description="Cash and positions that are traded and measured together.")
-class Portfolio(Node):
+class Portfolio(PortfolioRisk, Node):
     """Shows `models.portfolios.Portfolio`."""
 
     is_type_of = stands_for(domain.Portfolio)
@@ -238,9 +232,6 @@ class Portfolio(Node):
     orders: OrderConnection = resolved(_orders, "Its orders, newest first.")
     fills: FillConnection = resolved(_fills, "Its fills, newest first.")
     transactions: TransactionConnection = resolved(_transactions, "Its ledger, newest first.")
-    risk_limits: list[RiskLimit] = resolved(
-        _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit"))
-    )
     trading_status: domain.TradingStatus = resolved(
         _trading_status,
         "What trading is let through: the stricter of its own status and everybody's.",

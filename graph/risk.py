@@ -52,7 +52,9 @@ class RiskLimit(Node):
     )
     current: Decimal | None = resolved(_current, "What it measures now; null where it measures single orders.")
     utilization: float | None = resolved(_utilization, "`current` as a fraction of `threshold`.")
-    severity: Severity = strawberry.field(description="How much a breach matters: kept, and not used yet.")
+    severity: Severity = strawberry.field(
+        description="How much a breach matters: at CRITICAL it pauses the portfolio's trading."
+    )
 
 
 @strawberry.type(description="What trading is let through.")
@@ -94,7 +96,7 @@ class SetRiskLimitInput:
     )
     severity: Severity | None = strawberry.field(
         default=None,
-        description="How much a breach matters (kept, and not used yet); WARNING for a new limit if not given.",
+        description="How much a breach matters: CRITICAL pauses trading; WARNING for a new limit if not given.",
     )
 
 

@@ -129,6 +129,8 @@ class Settings(LimitSettings):
     market_holidays: Annotated[tuple[date, ...], NoDecode] = ()
     """Days on which `us-equities` is closed, as YYYY-MM-DD with commas between them."""
 
+    market_alerts_max: int = Field(default=100, ge=1)
+    """The most market alerts that a user may have."""
     handlers: bool = True
     """Whether `serve` runs handlers of events too; not needed where `worker` processes do."""
     handler_attempts: int = Field(default=8, ge=1)

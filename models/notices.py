@@ -1,12 +1,16 @@
 """The words of notifications, with times in the time zone of who reads them."""
 
 from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
 
-from models.enums import OrderSide, PositionSide, Severity
+from models.enums import MarketAlertKind, OrderSide, PositionSide, SentimentSignal, Severity, TradingState
+from models.market_alerts import MarketAlert
 from models.money import exact, text
 from models.notifications import Notice
 from models.orders import Fill, Order
 from models.portfolios import Portfolio, TradingStatus
+from models.risk_alerts import RiskAlert
+from models.sentiment import Sentiment
 from models.trades import TradeSummary
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -82,7 +86,11 @@ def position_closed(summary: TradeSummary, currency: str, zone: tzinfo) -> Notic
 
 def trading_paused(portfolio: Portfolio | None, status: TradingStatus, zone: tzinfo) -> Notice:
     """Trading is held, in one portfolio or everybody's."""
-    what = "Trading is paused" if status.state == "PAUSED" else "Trading is restricted to what reduces positions"
+    what = (
+        "Trading is paused"
+        if status.state is TradingState.PAUSED
+        else "Trading is restricted to what reduces positions"
+    )
     where = "for everybody" if portfolio is None else f"in {portfolio.name}"
     until = "until somebody resumes it"
     if status.resume_after is not None:
@@ -93,4 +101,42 @@ def trading_paused(portfolio: Portfolio | None, status: TradingStatus, zone: tzi
         f"{what} {where} since {moment(status.since, zone)}, {until}. Reason: {status.reason}",
         None if portfolio is None else "Portfolio",
         None if portfolio is None else str(portfolio.id),
+    )
+
+
+def limit_breached(alert: RiskAlert, zone: tzinfo) -> Notice:
+    """A limit was found breached."""
+    critical = alert.severity is Severity.CRITICAL
+    return Notice(
+        alert.severity,
+        f"Risk limit breached: {alert.kind}",
+        f"{alert.message} Found {moment(alert.raised_at, zone)}."
+        + (" It is critical: the portfolio's trading is paused." if critical else ""),
+        "RiskAlert",
+        str(alert.id),
+    )
+
+
+def market_alert(alert: MarketAlert, value: Decimal) -> Notice:
+    """The market came to a threshold."""
+    seen, limit = text(value), text(alert.threshold)
+    said = {
+        MarketAlertKind.PRICE_ABOVE: f"is at {seen}, at or above {limit}",
+        MarketAlertKind.PRICE_BELOW: f"is at {seen}, at or below {limit}",
+        MarketAlertKind.PERCENT_MOVE: f"moved by {seen}% since the previous close, {limit}% or more",
+        MarketAlertKind.VOLUME_SPIKE: f"traded {seen} times its usual volume in a minute, {limit} times or more",
+    }[alert.kind]
+    return Notice(Severity.INFO, f"Market alert: {alert.symbol}", f"{alert.symbol} {said}.", "Instrument", alert.symbol)
+
+
+def sentiment_turned(sentiment: Sentiment, signal: SentimentSignal) -> Notice:
+    """The signal of what is felt about an instrument is another."""
+    return Notice(
+        Severity.INFO,
+        f"Sentiment on {sentiment.symbol} turned {signal.lower()}",
+        f"The trend of what is felt about {sentiment.symbol} turned {signal.lower()}. The latest analysis scored "
+        f"{text(sentiment.score)} ({sentiment.label.lower()}), with a confidence of {text(sentiment.confidence)}, by "
+        f"{sentiment.source}.",
+        "Instrument",
+        sentiment.symbol,
     )

@@ -25,6 +25,7 @@ TELLS = {
     "order-placed": EventType.ORDER_PLACED,
     "order-executed": EventType.ORDER_EXECUTED,
     "position-closed": EventType.POSITION_CLOSED,
+    "trading-paused": EventType.TRADING_PAUSED,
 }
 """Handlers that tell each event's owner, all of whose preferences say yes."""
 
