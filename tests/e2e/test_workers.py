@@ -55,15 +55,14 @@ async def check_told(database: Database) -> None:
 
 @pytest.mark.parametrize("kills", [4, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
 async def test_workers_when_killed_at_random_under_load_then_each_effect_happens_once(
-    kills: int, tmp_path: Path, postgres: PostgresDatabases
+    kills: int, tmp_path: Path, postgres: PostgresDatabases, postgres_template: str
 ) -> None:
     chance = random.Random(kills)  # noqa: S311 - repeatable
-    url = postgres.create_database("workers")
+    url = postgres.create_database("workers", template=postgres_template)
     server = Server(tmp_path / "server", url, **SETTINGS, handlers=False)
     workers = [Worker(tmp_path / f"worker {number}", url, **SETTINGS) for number in range(2)]
     database = Database(settings_for(url, tmp_path))
     try:
-        server.run("migrate")
         async with server, workers[0], workers[1], server.client() as client:
             async with Load(client, await open_account(client, "ada@example.com"), seed=kills) as load:
                 for _ in range(kills):

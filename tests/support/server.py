@@ -174,7 +174,7 @@ async def _is_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-def _environment(home: Path, database_url: str, address: str, settings: dict[str, Any]) -> dict[str, str]:
+def _environment(home: Path, database_url: str, address: str, given: dict[str, Any]) -> dict[str, str]:
     """This process's environment, but for what it says of Tradegraph itself."""
     inherited = {
         name: value
@@ -182,11 +182,15 @@ def _environment(home: Path, database_url: str, address: str, settings: dict[str
         if not name.startswith("TRADEGRAPH_") and name not in {"DATABASE_URL", "REDIS_URL"}
     }
     # Without a history of candles, which takes seconds to compute and is tested by itself.
+    settings = dict(given)
+    redis_url = settings.pop("redis_url", "")
     own = {
         "TRADEGRAPH_HOME": str(home),
         "TRADEGRAPH_PORT": address.rpartition(":")[2],
         "TRADEGRAPH_CANDLE_DAYS": "0",
     }
+    if redis_url:
+        own["REDIS_URL"] = redis_url
     if database_url:
         own |= {"DATABASE_URL": database_url, "TRADEGRAPH_SECRET": SECRET}
     return inherited | own | {f"TRADEGRAPH_{name}".upper(): str(value) for name, value in settings.items()}
