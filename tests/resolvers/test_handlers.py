@@ -137,11 +137,12 @@ async def test_handler_when_replayed_from_the_beginning_then_nobody_is_told_twic
     await drain(services)
     before, notes = await head(services), await told(services)
     counts = {handler.name: await replay_from(services, handler, 0) for handler in HANDLERS}
-    assert counts == {
+    assert {name: done for name, done in counts.items() if done != (0, [])} == {
         "order-audit": (2, []),
         "order-placed": (2, []),
         "order-executed": (2, []),
         "position-closed": (1, []),
+        "limits-checked": (2, []),
     }
     assert (await head(services), await told(services)) == (before, notes)
 
