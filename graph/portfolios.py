@@ -35,6 +35,7 @@ from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting,
 from graph.portfolio_risk import PortfolioRisk
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
 from models.accounts import User
+from models.allocations import TargetAllocation
 from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
@@ -45,6 +46,7 @@ from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, fills_of_portfolio, orders_of_portfolio
 from resolvers.paging import Page
 from resolvers.portfolios import commands, queries, streams
+from resolvers.portfolios.allocations import target_allocations
 from resolvers.portfolios.loaders import Worth
 from resolvers.positions.queries import positions_of
 from resolvers.requests import Done
@@ -202,6 +204,10 @@ def _history(parent: strawberry.Parent[domain.Portfolio], info: Info, at: At) ->
     return history(info.context, parent, at)
 
 
+def _target_allocations(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[TargetAllocation]]:
+    return target_allocations(info.context, parent.id)
+
+
 def _trading_status(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[domain.TradingStatus]:
     return queries.trading_status(info.context, parent)
 
@@ -232,6 +238,11 @@ class Portfolio(PortfolioRisk, Node):
     orders: OrderConnection = resolved(_orders, "Its orders, newest first.")
     fills: FillConnection = resolved(_fills, "Its fills, newest first.")
     transactions: TransactionConnection = resolved(_transactions, "Its ledger, newest first.")
+    target_allocations: list[TargetAllocation] = resolved(
+        _target_allocations,
+        "What it is meant to hold, the largest share first; empty where nothing was set.",
+        list_of(later("allocations", "TargetAllocation")),
+    )
     trading_status: domain.TradingStatus = resolved(
         _trading_status,
         "What trading is let through: the stricter of its own status and everybody's.",

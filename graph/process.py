@@ -20,6 +20,7 @@ from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
 from infrastructure.waking import Waker
 from resolvers.changes import tags_of
+from resolvers.events.operators import Partitions
 from resolvers.events.snapshots import Snapshots
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
@@ -120,7 +121,13 @@ def build_services(
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    works: list[Work] = [services.key_uses, Snapshots(services), bus_of(services), TradingFloor(services)]
+    works: list[Work] = [
+        services.key_uses,
+        Snapshots(services),
+        Partitions(services),
+        bus_of(services),
+        TradingFloor(services),
+    ]
     if services.redis is not None:
         works.insert(0, Waker(services.redis, services.database, services.relay))
     return Process(services, works)

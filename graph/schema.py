@@ -8,6 +8,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from graph.accounts import AccountMutations, AccountQueries
+from graph.allocations import AllocationMutations
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
@@ -45,6 +46,7 @@ class Mutation(
     AccountMutations,
     KeyMutations,
     PortfolioMutations,
+    AllocationMutations,
     TradingMutations,
     RiskMutations,
     NotificationMutations,

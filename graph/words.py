@@ -153,6 +153,7 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "POSITION_CLOSED": "A position was closed.",
         "PORTFOLIO_CREATED": "A portfolio was made.",
         "PORTFOLIO_UPDATED": "A portfolio's own data changed.",
+        "TARGET_ALLOCATIONS_CHANGED": "What a portfolio is meant to hold was set anew.",
         "CASH_MOVED": "Cash moved: paid in or out, or by a fill.",
         "USER_CREATED": "Someone registered.",
         "USER_PROFILE_UPDATED": "A user's profile changed.",

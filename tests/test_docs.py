@@ -45,6 +45,7 @@ from resolvers.alerts.market_alerts import create_market_alert, delete_market_al
 from resolvers.context import Context, Viewer
 from resolvers.marketdata.sentiment import record_sentiment
 from resolvers.orders.commands import ReplaceOrder, cancel_order, expire_due, place_order, replace_order, trigger_order
+from resolvers.portfolios.allocations import set_target_allocations
 from resolvers.portfolios.commands import update_portfolio
 from resolvers.registry import HANDLERS, bus_of
 from resolvers.risk.commands import acknowledge_risk_alert, pause_trading, resume_trading, set_risk_limit
@@ -287,6 +288,8 @@ async def play(services: Services, clock: ManualClock) -> None:
     await _stop(market, trader, clock)
     await _end_orders(services, trader, clock)
     await _pause(services, trader, clock)
+    targets = [("AAPL", Decimal("0.6")), ("MSFT", Decimal("0.3"))]
+    await set_target_allocations(trader.ctx, trader.portfolio_id, targets)
     await _tell(services, trader)
     await logout_everywhere(trader.ctx)
 
