@@ -23,6 +23,7 @@ from graph.base import (
     identified,
     input_id,
     later,
+    list_of,
     local_id,
     page_args,
     resolved,
