@@ -94,6 +94,11 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "MAX_CONCENTRATION": "What share of total equity one position may be (0.25 is 25%).",
         "MAX_GROSS_EXPOSURE": "What all positions may be worth together, long and short alike, in the base currency.",
         "MAX_LEVERAGE": "What all positions may be worth together, as a multiple of total equity.",
+        "MAX_DAILY_LOSS": "What may be lost in a UTC day, in the base currency.",
+        "MAX_WEEKLY_LOSS": "What may be lost from Monday on, in the base currency.",
+        "MAX_MONTHLY_LOSS": "What may be lost in a calendar month, in the base currency.",
+        "MAX_DRAWDOWN": "What fraction may be lost since the portfolio stood best (0.25 is 25%).",
+        "MAX_VALUE_AT_RISK": "What a day may cost that is as bad as one in twenty of the past year's, in money.",
         "MAX_OPEN_ORDERS": "How many orders may be working at a time.",
     },
     domain.RiskCheckKind: {
@@ -108,6 +113,11 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "MAX_CONCENTRATION": "What share of total equity the position would be against its limit.",
         "MAX_GROSS_EXPOSURE": "What all positions would be worth together against the limit.",
         "MAX_LEVERAGE": "The same, as a multiple of total equity, against the limit.",
+        "MAX_DAILY_LOSS": "What was lost today, against the limit.",
+        "MAX_WEEKLY_LOSS": "What was lost since Monday, against the limit.",
+        "MAX_MONTHLY_LOSS": "What was lost this month, against the limit.",
+        "MAX_DRAWDOWN": "What fraction was lost since the portfolio stood best, against the limit.",
+        "MAX_VALUE_AT_RISK": "What a day as bad as one in twenty of the past year's would cost, against the limit.",
         "MAX_OPEN_ORDERS": "How many orders would be working against their limit.",
     },
     domain.MarketAlertKind: {

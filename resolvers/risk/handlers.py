@@ -45,7 +45,7 @@ async def check_limits(services: Services, tx: Transaction, event: RecordedEvent
     of_portfolio = BREACHES.c.portfolio_id == portfolio_id
     breached = set((await tx.execute(select(BREACHES.c.kind).where(of_portfolio))).scalars())
     kept: set[RiskLimitKind] = set(breached)
-    for limit, current in await figures(tx, portfolio):
+    for limit, current in await figures(tx, portfolio, services.clock.now()):
         if current is not None and current <= limit.threshold:
             continue
         kept.discard(limit.kind)

@@ -6,8 +6,8 @@ The types are spelled out here and not taken from `models`, which may change; a 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0013"
+down_revision = "0012"
 
 MARKET_ALERT_KINDS = "'PRICE_ABOVE', 'PRICE_BELOW', 'PERCENT_MOVE', 'VOLUME_SPIKE'"
 

@@ -6,8 +6,8 @@ The types are spelled out here and not taken from `models`, which may change; a 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
