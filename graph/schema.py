@@ -7,6 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from graph.accounts import AccountMutations, AccountQueries
 from graph.allocations import AllocationMutations
+from graph.caching import CacheQueries
 from graph.errors import ERROR_TYPES
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
@@ -32,6 +33,7 @@ class Query(
     MarketQueries,
     RiskQueries,
     EventQueries,
+    CacheQueries,
 ):
     """The questions of every domain."""
 
