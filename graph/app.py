@@ -12,8 +12,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from graph import graphiql, probes
+from graph.cost.guard import guard_for
 from graph.process import build_process, build_services
 from graph.schema import build_schema
 from graph.wire.fanout import Fanout
@@ -45,7 +47,7 @@ def create_app(
 ) -> Starlette:
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
     schema = build_schema()
-    pipeline, seats = Pipeline(schema, settings), Seats(settings)
+    pipeline, seats = Pipeline(schema, settings, guard_for(schema, settings)), Seats(settings)
     fanout = Fanout(pipeline)
 
     @contextlib.asynccontextmanager
@@ -75,13 +77,15 @@ def create_app(
 
 def _middleware(settings: Settings) -> list[Middleware]:
     found = [Middleware(Envelope, production=settings.production)]
+    if settings.trusted_proxies:
+        found.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)))
     if settings.cors_origins:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "last-event-id"],
-            expose_headers=["x-request-id", "retry-after"],
+            expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"],
         )
         found.append(cors)
     return found
