@@ -8,14 +8,18 @@ from typing import Any
 import strawberry
 
 import models.market_alerts as domain
-from graph.base import Info, Input, Node, identified, input_id, resolved, stands_for
+from graph.base import Info, Input, Node, command, identified, input_id, resolved, stands_for
 from graph.belonging import instrument_of
 from graph.errors import Payload, answering
 from graph.marketdata import Instrument
+from graph.weights import at_most
 from models import marketdata
 from models.enums import MarketAlertKind
 from resolvers.alerts import market_alerts
 from resolvers.marketdata import sentiment
+
+ALERTS = 100
+"""What a user may have of them, if the settings say nothing else."""
 
 
 @strawberry.type(description="Tells its maker when the market comes to a threshold.")
@@ -50,6 +54,7 @@ class UserMarketAlerts:
         "What they watch the market for, oldest first. Only their own to see: for an ADMIN who looks at another user, "
         "empty.",
         list[MarketAlert],
+        at_most(ALERTS),
     )
 
 
@@ -122,10 +127,10 @@ async def _record(info: Info, asked: Input[RecordSentimentInput]) -> InstrumentP
 class MarketAlertMutations:
     """What can be done about the market's alerts and sentiment."""
 
-    create_market_alert: MarketAlertPayload = resolved(
+    create_market_alert: MarketAlertPayload = command(
         _create, "Be told when the market comes to a threshold. One that has come to it already goes off at once."
     )
-    delete_market_alert: MarketAlertPayload = resolved(_delete, "Be told no longer.")
-    record_sentiment: InstrumentPayload = resolved(
+    delete_market_alert: MarketAlertPayload = command(_delete, "Be told no longer.")
+    record_sentiment: InstrumentPayload = command(
         _record, "For feeds of sentiment (role ANALYST or ADMIN): the latest analysis of an instrument."
     )

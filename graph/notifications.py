@@ -16,15 +16,18 @@ from graph.base import (
     Input,
     Last,
     Node,
+    command,
     following,
     global_id,
     identified,
     input_id,
     page_args,
+    paged,
     resolved,
     stands_for,
 )
 from graph.errors import Payload, answering
+from graph.weights import PAGE_MAX, at_most
 from models.enums import Severity
 from resolvers.alerts import commands, queries
 from resolvers.events import streams
@@ -68,7 +71,10 @@ class NotificationsPayload(Payload):
     """The notifications, or why not."""
 
     notifications: list[domain.Notification] = strawberry.field(
-        graphql_type=list[Notification], default_factory=list, description="As they are now, in the order asked for."
+        graphql_type=list[Notification],
+        default_factory=list,
+        description="As they are now, in the order asked for.",
+        directives=[at_most(PAGE_MAX)],
     )
 
 
@@ -102,7 +108,7 @@ def _notifications_of_user(
 class UserNotifications:
     """What a user has of notifications."""
 
-    notifications: NotificationConnection = resolved(
+    notifications: NotificationConnection = paged(
         _notifications_of_user,
         "What they were told; newest first. Only their own to see: for an ADMIN who looks at another user, empty.",
     )
@@ -119,7 +125,7 @@ async def _mark_read(info: Info, asked: Input[MarkNotificationsReadInput]) -> No
 class NotificationMutations:
     """What can be done about notifications."""
 
-    mark_notifications_read: NotificationsPayload = resolved(_mark_read, "Mark notifications as read.")
+    mark_notifications_read: NotificationsPayload = command(_mark_read, "Mark notifications as read.")
 
 
 def _follow_notifications(info: Info) -> AsyncIterator[domain.Notification]:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import strawberry
 
-from graph.base import After, Before, First, Info, Last, later, list_of, page_args, resolved
+from graph.base import After, Before, First, Info, Last, later, list_of, page_args, paged, resolved
+from graph.weights import LIMITS, at_most
 from models.risk import RiskLimit
 from models.risk_alerts import RiskAlert
 from resolvers.paging import Page
@@ -38,9 +39,9 @@ class PortfolioRisk:
     """Limits, and the alerts of those that were breached."""
 
     risk_limits: list[RiskLimit] = resolved(
-        _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit"))
+        _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit")), at_most(LIMITS)
     )
-    risk_alerts: Any = resolved(
+    risk_alerts: Any = paged(
         _risk_alerts,
         "The alerts of its limits that were breached; newest first.",
         later("risk_alerts", "RiskAlertConnection"),

@@ -13,6 +13,7 @@ from graph.base import (
     Info,
     Input,
     Node,
+    command,
     following,
     identified,
     input_id,
@@ -104,7 +105,7 @@ async def _acknowledge(info: Info, asked: Input[AcknowledgeRiskAlertInput]) -> R
 class RiskAlertMutations:
     """What can be done about alerts."""
 
-    acknowledge_risk_alert: RiskAlertPayload = resolved(
+    acknowledge_risk_alert: RiskAlertPayload = command(
         _acknowledge, "Say that one knows of an alert. It changes nothing about the limit, nor about a pause."
     )
 

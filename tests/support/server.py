@@ -188,6 +188,7 @@ def _environment(home: Path, database_url: str, address: str, given: dict[str, A
         "TRADEGRAPH_HOME": str(home),
         "TRADEGRAPH_PORT": address.rpartition(":")[2],
         "TRADEGRAPH_CANDLE_DAYS": "0",
+        "TRADEGRAPH_LIMITS": "off",
     }
     if redis_url:
         own["REDIS_URL"] = redis_url
