@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import structlog
 from starlette.applications import Starlette
@@ -31,12 +31,12 @@ from infrastructure.settings import Settings
 
 ENDPOINT = "/graphql"
 
-STRICT = [
-    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-]
+STRICT = {
+    b"strict-transport-security": b"max-age=31536000; includeSubDomains",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+}
 _PROCESS, _requests = secrets.token_hex(4), itertools.count()
 """Of ids that we make: what no other process has, and the number of the request."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -99,7 +99,7 @@ class Envelope:
 
     def __init__(self, app: ASGIApp, *, production: bool) -> None:
         self._app = app
-        self._headers = STRICT if production else []
+        self._strict = [*STRICT.items()] if production else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
@@ -107,11 +107,12 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        headers = [(b"x-request-id", request_id.encode()), *self._headers]
+        own = (b"x-request-id", request_id.encode())
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
-                message["headers"] = [*message.get("headers", ()), *headers]
+                given = message.get("headers", ())
+                message["headers"] = [*given, own, *self._missing(given)]
             await send(message)
 
         before = structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -119,6 +120,13 @@ class Envelope:
             await self._app(scope, receive, send_with_headers)
         finally:
             structlog.contextvars.reset_contextvars(**before)
+
+    def _missing(self, given: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        """What an answer does not say by itself."""
+        if not self._strict:
+            return ()
+        said = {name for name, _ in given}
+        return [each for each in self._strict if each[0] not in said]
 
 
 def _request_id(scope: Scope) -> str:
