@@ -13,6 +13,8 @@ import uvicorn
 import websockets
 from starlette.applications import Starlette
 
+from graph.wire.sockets.protocol import Protocol
+
 SUBPROTOCOL = websockets.Subprotocol("graphql-transport-ws")
 WAIT_S_MAX = 10.0
 
@@ -66,7 +68,8 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def server_of(app: Starlette, **options: Any) -> AsyncIterator[str]:
     """The application behind a real server on a free port; gives its host and port. Its lifespan is not run."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, ws_per_message_deflate=False, **options)
+    options = {"ws": Protocol, "ws_max_size": 64 * 1024, "ws_per_message_deflate": False, **options}
+    config = uvicorn.Config(app, lifespan="off", log_config=None, **options)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = _Server(config)
         task = asyncio.create_task(server._serve(sockets=[listening]))

@@ -1,6 +1,7 @@
 """One websocket: who it is, what goes on on it, and how it ends."""
 
 import asyncio
+from collections.abc import Callable
 
 from graphql import GraphQLError
 from starlette.types import Receive, Send
@@ -29,13 +30,21 @@ class Socket:
     """Speaks graphql-transport-ws with one client that was accepted."""
 
     def __init__(
-        self, fanout: Fanout, seats: Seats, settings: Settings, connection: Connection, receive: Receive, send: Send
+        self,
+        fanout: Fanout,
+        seats: Seats,
+        settings: Settings,
+        connection: Connection,
+        receive: Receive,
+        send: Send,
+        abort: Callable[[], None] | None,
     ) -> None:
         self._fanout = fanout
         self._seats = seats
         self._settings = settings
         self._connection = connection
         self._receive = receive
+        self._abort = abort
         self._outbox = Outbox(send, settings.unread_ms_max / 1000, self._lose)
         self._operations: dict[str, Operation] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -74,6 +83,10 @@ class Socket:
         self._outbox.drop()
         self._outbox.put(closing(code, reason))
 
+    def stop(self) -> None:
+        """Tell the client to come back: this server stops."""
+        self.close(frames.RESTARTING, "The server stops: come back.")
+
     def _end(self) -> None:
         self._closed = True
         if self._timer is not None:
@@ -89,6 +102,8 @@ class Socket:
         """The client does not read, or is gone: there is nobody to say goodbye to."""
         self._end()
         self._lost = True
+        if self._abort is not None:
+            self._abort()
         if self._task is not None:
             self._task.cancel()
 
