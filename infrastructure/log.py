@@ -2,14 +2,15 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, asc, bindparam, desc, insert, or_, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.archives import ArchiveRow
 from models.cursors import CursorExpired
+from models.enums import AggregateType
 from models.events import GENESIS, Event, EventFilter, EventRow, LogHeadRow, RecordedEvent, chained
 
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
@@ -149,6 +150,9 @@ def conditions(chosen: EventFilter) -> list[ColumnElement[bool]]:
     ):
         if value is not None:
             found.append(column == value)
+    if chosen.aggregate_type is AggregateType.PORTFOLIO and chosen.aggregate_id is not None:
+        # It says nothing more, but that index has them in the order of the log, and a portfolio has many.
+        found.append(EVENTS.c.portfolio_id == chosen.aggregate_id)
     if chosen.types is not None:
         found.append(EVENTS.c.type.in_(sorted(chosen.types)))
     if chosen.version_max is not None:
@@ -160,11 +164,44 @@ def conditions(chosen: EventFilter) -> list[ColumnElement[bool]]:
     return found
 
 
+def branches(chosen: EventFilter) -> list[list[ColumnElement[bool]]]:
+    """The filter in parts that exclude each other, each of which an index has in the order of the log.
+
+    One's own events and everybody's lie in two places of the index, and so do two types: in one query the whole log
+    would be looked through for them.
+    """
+    if (chosen.owner_id, chosen.aggregate_id, chosen.portfolio_id) != (None, None, None):
+        return [conditions(chosen)]
+    if chosen.visible_to is not None:
+        whose = (EVENTS.c.owner_id == chosen.visible_to, EVENTS.c.owner_id.is_(None))
+        return [[mine, *conditions(replace(chosen, visible_to=None))] for mine in whose]
+    if chosen.types:
+        return [conditions(replace(chosen, types=frozenset({each}))) for each in sorted(chosen.types)]
+    return [conditions(chosen)]
+
+
+def picked(
+    wanted: Sequence[ColumnElement[Any]],
+    chosen: EventFilter,
+    between: Sequence[ColumnElement[bool]],
+    limit: int,
+    *,
+    down: bool,
+) -> Select[Any]:
+    """The first `limit` events of the filter within these bounds, in the order of the log, or against it."""
+    order = desc if down else asc
+    parts = [
+        select(*wanted).where(*between, *part).order_by(order(EVENTS.c.seq)).limit(limit) for part in branches(chosen)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    merged = union_all(*(select(part.subquery()) for part in parts)).subquery()
+    return select(merged).order_by(order(merged.c.seq)).limit(limit)
+
+
 def after(chosen: EventFilter, limit: int) -> Select[Any]:
     """The next events behind `:seq`, oldest first."""
-    return (
-        select(*COLUMNS).where(EVENTS.c.seq > bindparam("seq"), *conditions(chosen)).order_by(EVENTS.c.seq).limit(limit)
-    )
+    return picked(COLUMNS, chosen, [EVENTS.c.seq > bindparam("seq")], limit, down=False)
 
 
 async def read_after(connection: AsyncConnection, seq: int, chosen: EventFilter, limit: int) -> list[RecordedEvent]:
@@ -184,6 +221,6 @@ async def read_since(connection: AsyncConnection, seq: int, chosen: EventFilter,
 
 async def last_matching(connection: AsyncConnection, seq: int, chosen: EventFilter) -> int | None:
     """The number of the filter's last event up to and including `seq`; none if there is none."""
-    matching = select(EVENTS.c.seq).where(EVENTS.c.seq <= seq, *conditions(chosen))
-    found: int | None = (await connection.execute(matching.order_by(EVENTS.c.seq.desc()).limit(1))).scalar_one_or_none()
+    matching = picked([EVENTS.c.seq], chosen, [EVENTS.c.seq <= seq], 1, down=True)
+    found: int | None = (await connection.execute(matching)).scalar_one_or_none()
     return found

@@ -107,6 +107,15 @@ class OrderRow(SQLModel, table=True):
         Index("orders_by_portfolio", "portfolio_id", "placed_at", "id"),
         Index("orders_by_owner_changed", "owner_id", "updated_at", "id"),
         Index("orders_by_portfolio_changed", "portfolio_id", "updated_at", "id"),
+        Index("orders_by_owner_status", "owner_id", "status", "placed_at", "id"),
+        Index(
+            "orders_working_by_owner",
+            "owner_id",
+            "placed_at",
+            "id",
+            postgresql_where=text("closed_at IS NULL"),
+            sqlite_where=text("closed_at IS NULL"),
+        ),
         Index(
             "orders_working",
             "portfolio_id",

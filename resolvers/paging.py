@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, func, null, select, tu
 from sqlmodel import SQLModel
 
 from infrastructure.cache import Kind, Tag
+from infrastructure.pages import ordered, pages_of
 from infrastructure.rows import columns
 from models.errors import BadRequest
 from models.payloads import written
@@ -162,10 +163,7 @@ class Listing(Generic[T]):
         done: dict[CountKey, int] = {}
         for chosen in {key.chosen for key in asked}:
             parents = [key.parent for key in asked if key.chosen == chosen]
-            of = self._parent()
-            statement = select(of, func.count()).select_from(self.table).where(*self._where(ctx, chosen, parents))
-            if self.parent is not None:
-                statement = statement.group_by(of)
+            statement = self._counting(ctx, chosen, parents)
             async with ctx.services.database.read() as connection:
                 counted = {row[0]: row[1] for row in await connection.execute(statement)}
             done |= {CountKey(parent, chosen): counted.get(parent, 0) for parent in parents}
@@ -182,10 +180,7 @@ class Listing(Generic[T]):
     async def _read(
         self, ctx: Context, chosen: Hashable, args: PageArgs, parents: list[Hashable]
     ) -> dict[Hashable, list[T]]:
-        where = [*self._where(ctx, chosen, parents), *self._between(ctx, args)]
-        statement = self._statement(
-            where, len(parents), self._size(ctx, args) + 1, down=self.descending != args.backwards
-        )
+        statement = self._statement(ctx, chosen, args, parents, down=self.descending != args.backwards)
         async with ctx.services.database.read() as connection:
             rows = (await connection.execute(statement)).all()
         by_parent: dict[Hashable, list[T]] = {parent: [] for parent in parents}
@@ -206,17 +201,16 @@ class Listing(Generic[T]):
             count=lambda: ctx.load(self.counts, CountKey(key.parent, key.chosen)),
         )
 
-    def _parent(self) -> ColumnElement[Any]:
-        return null() if self.parent is None else self.table.c[self.parent]
+    def _counting(self, ctx: Context, chosen: Hashable, parents: list[Hashable]) -> Select[Any]:
+        where = self._where(ctx, chosen)
+        if self.parent is None:
+            return _count(null()).select_from(self.table).where(*where)
+        column = self.table.c[self.parent]
+        among = column == parents[0] if len(parents) == 1 else column.in_(parents)
+        return _count(column).where(among, *where).group_by(column)
 
-    def _where(self, ctx: Context, chosen: Hashable, parents: list[Hashable]) -> list[ColumnElement[bool]]:
-        where = list(self.conditions(chosen))
-        if self.owned:
-            where.append(self.table.c.owner_id == ctx.owner_id)
-        if self.parent is not None:
-            column = self.table.c[self.parent]
-            where.append(column == parents[0] if len(parents) == 1 else column.in_(parents))
-        return where
+    def _where(self, ctx: Context, chosen: Hashable) -> list[ColumnElement[bool]]:
+        return [*self.conditions(chosen), *([self.table.c.owner_id == ctx.owner_id] if self.owned else [])]
 
     def _between(self, ctx: Context, args: PageArgs) -> list[ColumnElement[bool]]:
         position = tuple_(*(self.table.c[key] for key in self.keys))
@@ -230,14 +224,23 @@ class Listing(Generic[T]):
     def _size(self, ctx: Context, args: PageArgs) -> int:
         return args.size(ctx.services.settings.page_size, ctx.services.settings.page_size_max)
 
-    def _statement(self, where: Sequence[ColumnElement[bool]], parents: int, size: int, *, down: bool) -> Select[Any]:
-        order = [self.table.c[key].desc() if down else self.table.c[key].asc() for key in self.keys]
-        if parents == 1:
-            return select(*self.columns, self._parent()).where(*where).order_by(*order).limit(size)
-        numbered = func.row_number().over(partition_by=self._parent(), order_by=order).label("place")
-        inner = select(*self.columns, self._parent().label("parent"), numbered).where(*where).subquery()
-        picked = [inner.c[column.name] for column in self.columns]
-        return select(*picked, inner.c.parent).where(inner.c.place <= size).order_by(inner.c.place)
+    def _statement(
+        self, ctx: Context, chosen: Hashable, args: PageArgs, parents: list[Hashable], *, down: bool
+    ) -> Select[Any]:
+        """One row more than the page of each parent, with the parent behind its columns."""
+        keys = [self.table.c[key] for key in self.keys]
+        where, size = [*self._where(ctx, chosen), *self._between(ctx, args)], self._size(ctx, args)
+        page = select(*self.columns).where(*where).order_by(*ordered(keys, down=down)).limit(size + 1)
+        if self.parent is None:
+            return page.add_columns(null())
+        column = self.table.c[self.parent]
+        if len(parents) == 1:
+            return page.add_columns(column).where(column == parents[0])
+        return pages_of(ctx.services.database.reader.dialect, page, column, parents, keys, down=down)
+
+
+def _count(of: ColumnElement[Any]) -> Select[Any]:
+    return select(of, func.count())
 
 
 def encode(values: Sequence[Any]) -> str:

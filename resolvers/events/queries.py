@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, null, select
 
 from infrastructure import log
 from models.cursors import Cursor, CursorExpired, parse
@@ -67,6 +67,14 @@ class EventListing(Listing[RecordedEvent]):
     def decoded(self, ctx: Context, cursor: str, argument: str) -> list[Any]:
         """The number in a cursor."""
         return [place_of(ctx, cursor, argument)]
+
+    def _statement(
+        self, ctx: Context, chosen: Any, args: PageArgs, parents: list[Hashable], *, down: bool
+    ) -> Select[Any]:
+        if self.parent is not None:
+            return super()._statement(ctx, chosen, args, parents, down=down)
+        between, limit = self._between(ctx, args), self._size(ctx, args) + 1
+        return log.picked([*self.columns, null()], chosen, between, limit, down=down)
 
 
 TRAIL = EventListing(EventRow, RecordedEvent, ("seq",), owned=False, conditions=log.conditions)
