@@ -35,6 +35,7 @@ from graph.marketdata import EveryMs, Instrument
 from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting, chosen, sorting
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
 from models.accounts import User
+from models.allocations import TargetAllocation
 from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
@@ -46,6 +47,7 @@ from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, fills_of_portfolio, orders_of_portfolio
 from resolvers.paging import Page
 from resolvers.portfolios import commands, queries, streams
+from resolvers.portfolios.allocations import target_allocations
 from resolvers.portfolios.loaders import Worth
 from resolvers.positions.queries import positions_of
 from resolvers.requests import Done
@@ -208,6 +210,10 @@ def _risk_limits(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awa
     return risk_limits(info.context, parent.id)
 
 
+def _target_allocations(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[TargetAllocation]]:
+    return target_allocations(info.context, parent.id)
+
+
 def _trading_status(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[domain.TradingStatus]:
     return queries.trading_status(info.context, parent)
 
@@ -240,6 +246,11 @@ class Portfolio(Node):
     transactions: TransactionConnection = resolved(_transactions, "Its ledger, newest first.")
     risk_limits: list[RiskLimit] = resolved(
         _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit"))
+    )
+    target_allocations: list[TargetAllocation] = resolved(
+        _target_allocations,
+        "What it is meant to hold, the largest share first; empty where nothing was set.",
+        list_of(later("allocations", "TargetAllocation")),
     )
     trading_status: domain.TradingStatus = resolved(
         _trading_status,

@@ -19,6 +19,7 @@ from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
 from resolvers.changes import tags_of
+from resolvers.events.operators import Partitions
 from resolvers.events.snapshots import Snapshots
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
@@ -118,4 +119,6 @@ def build_services(
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    return Process(services, works=[services.key_uses, Snapshots(services), TradingFloor(services)])
+    return Process(
+        services, works=[services.key_uses, Snapshots(services), Partitions(services), TradingFloor(services)]
+    )

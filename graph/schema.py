@@ -8,6 +8,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from graph.accounts import AccountMutations, AccountQueries
+from graph.allocations import AllocationMutations
 from graph.errors import ERROR_TYPES, Phases, said
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
@@ -38,7 +39,9 @@ class Query(
 
 
 @strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
-class Mutation(AccountMutations, KeyMutations, PortfolioMutations, TradingMutations, RiskMutations):
+class Mutation(
+    AccountMutations, KeyMutations, PortfolioMutations, AllocationMutations, TradingMutations, RiskMutations
+):
     """The commands of every domain."""
 
 

@@ -16,7 +16,7 @@ from infrastructure.background import Background
 from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
-from models.enums import AggregateType, OrderSide, TimeInForce
+from models.enums import AggregateType, TimeInForce
 from models.events import EventFilter
 from models.facts import order_of
 from models.marketdata import Instrument, Quote
@@ -194,20 +194,18 @@ class PaperBroker:
             orders.pop(order.id, None)
 
     async def _book(self, orders: dict[UUID, Order], touch: Touch) -> bool:
-        """Have every match booked; false if an order had changed meanwhile, and its part of the touch is free again."""
-        all_booked = True
-        for execution in match(orders.values(), touch):
+        """Have every match booked; false if an order did not take its part of the touch, which is free again."""
+        executions = match(orders.values(), touch)
+        for place, execution in enumerate(executions):
             order = execution.order
             booking = self._desk.execute(order.id, order.version, execution.quantity, execution.price)
             after = await self._reported(order, booking)
             self._keep(order, after)
-            if after is None:
-                all_booked = False
-                if order.side is OrderSide.BUY:
-                    touch.ask_left += execution.quantity
-                else:
-                    touch.bid_left += execution.quantity
-        return all_booked
+            if after is None or after.filled_quantity == order.filled_quantity:
+                # Those behind it are matched anew, as if it had not been there.
+                touch.give_back(executions[place:])
+                return False
+        return True
 
     async def _reported(self, order: Order, report: Awaitable[Order | None]) -> Order | None:
         """What came of a report. An order that can't be dealt with is left aside: it must not stop the others."""

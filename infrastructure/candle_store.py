@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, delete, exists, or_, select, union_all
 
 # SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
 from sqlalchemy.dialects.postgresql import insert
@@ -18,6 +19,9 @@ from models.marketdata import InstrumentRow
 CANDLES, INSTRUMENTS = table(CandleRow), table(InstrumentRow)
 BATCH = 500
 """Rows in one statement: few enough that the loop is not held up while they are bound."""
+
+HOURS_AT_ONCE = 100
+"""Hours whose minutes are removed in one transaction: few enough that the next writer need not wait long."""
 
 _PRICES = ("open", "high", "low", "close", "volume")
 _LONGER = (CandleInterval.FIVE_MINUTES, CandleInterval.ONE_HOUR, CandleInterval.ONE_DAY)
@@ -69,6 +73,37 @@ async def latest_openings(database: Database, interval: CandleInterval) -> dict[
         return {row[0]: row[1] for row in await connection.execute(select(INSTRUMENTS.c.symbol, latest))}
 
 
+async def drop_minutes(transaction: Transaction, symbol: str, before: datetime) -> int:
+    """Remove an instrument's minutes from before then, hour by hour; how many there were.
+
+    Only where their hour is kept: minutes that were imported by themselves stay. A round takes some hours only.
+    """
+    hour, minute = CANDLES.alias("hour"), CANDLES.alias("minute")
+    opens = exists().where(
+        minute.c.symbol == symbol,
+        minute.c.interval == CandleInterval.ONE_MINUTE,
+        minute.c.opened_at == hour.c.opened_at,
+    )
+    hours = (
+        select(hour.c.opened_at)
+        .where(
+            hour.c.symbol == symbol,
+            hour.c.interval == CandleInterval.ONE_HOUR,
+            hour.c.opened_at < before,
+            # The latest ones also where their first minute is missing.
+            or_(hour.c.opened_at >= before - LENGTHS[CandleInterval.ONE_DAY], opens),
+        )
+        .order_by(hour.c.opened_at)
+        .limit(HOURS_AT_ONCE)
+    )
+    removed = 0
+    for opened_at in (await transaction.execute(hours)).scalars().all():
+        at, end = CANDLES.c.opened_at, opened_at + LENGTHS[CandleInterval.ONE_HOUR]
+        mine = delete(CANDLES).where(CANDLES.c.symbol == symbol, CANDLES.c.interval == CandleInterval.ONE_MINUTE)
+        removed += (await transaction.execute(mine.where(at >= opened_at, at < end))).rowcount
+    return removed
+
+
 async def last_closed(connection: AsyncConnection, symbols: Iterable[str], moment: datetime) -> dict[str, Candle]:
     """Of each symbol the candle that closed last at or before the moment, the shortest of those that closed together.
 
@@ -99,6 +134,35 @@ async def last_closed(connection: AsyncConnection, symbols: Iterable[str], momen
         return {}
     candles = await read_all(connection, Candle, select(*columns(CandleRow, Candle)).where(or_(*found)))
     return {candle.symbol: candle for candle in candles}
+
+
+async def daily_closes(
+    connection: AsyncConnection, symbols: Iterable[str], since: datetime, until: datetime
+) -> list[tuple[str, datetime, Decimal]]:
+    """When days closed behind `since` and up to `until`, and at what price; and of each symbol the last one before."""
+    day, length = CandleInterval.ONE_DAY, LENGTHS[CandleInterval.ONE_DAY]
+    named = sorted(symbols)
+    shown = (CANDLES.c.symbol, CANDLES.c.opened_at, CANDLES.c.close)
+    daily = (CANDLES.c.interval == day, CANDLES.c.symbol.in_(named))
+    earlier = CANDLES.alias()
+    last = (
+        select(earlier.c.opened_at)
+        .where(
+            earlier.c.symbol == INSTRUMENTS.c.symbol,
+            earlier.c.interval == day,
+            earlier.c.opened_at <= since - length,
+        )
+        .order_by(earlier.c.opened_at.desc())
+        .limit(1)
+        .correlate(INSTRUMENTS)
+        .scalar_subquery()
+    )
+    before = select(*shown).join(
+        INSTRUMENTS, and_(CANDLES.c.symbol == INSTRUMENTS.c.symbol, CANDLES.c.opened_at == last)
+    )
+    within = select(*shown).where(*daily, CANDLES.c.opened_at > since - length, CANDLES.c.opened_at <= until - length)
+    rows = await connection.execute(union_all(before.where(*daily), within))
+    return [(symbol, opened_at + length, close) for symbol, opened_at, close in rows]
 
 
 async def _beside(transaction: Transaction, parts: Sequence[Candle], interval: CandleInterval) -> list[Candle]:

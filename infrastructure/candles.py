@@ -9,7 +9,7 @@ from itertools import groupby
 import structlog
 
 from infrastructure.background import Background
-from infrastructure.candle_store import latest_openings, store_candles, store_minutes
+from infrastructure.candle_store import drop_minutes, latest_openings, store_candles, store_minutes
 from infrastructure.feed import Feed
 from infrastructure.services import Services
 from models.candles import LENGTHS, Candle, opening
@@ -39,7 +39,7 @@ class CandleKeeper:
 
     First it asks the feed for what is missing: `days` of daily candles and a day of minutes, up to now, from where the
     stored ones end. Then it builds minutes of the quotes (`on_quotes`) and keeps the longer ones up to date with each.
-    What is stored from before is never changed, but for a day that was not finished.
+    What is stored from before is never changed, but for a day that was not finished. Minutes go after some days.
     """
 
     def __init__(self, services: Services, feed: Feed, holding: Callable[[], bool]) -> None:
@@ -51,6 +51,8 @@ class CandleKeeper:
         # Minutes that begin before it were not seen whole.
         self._whole_from: datetime | None = None
         self._filled = False
+        self._minutes_kept = timedelta(days=services.settings.minute_candle_days)
+        self._pruned: datetime | None = None
         self._woken = asyncio.Event()
         self._task = Background("candles", self._keeping)
 
@@ -84,6 +86,7 @@ class CandleKeeper:
             self._filled = True
         self._waiting += self._builder.close(now - GRACE)
         await self._write()
+        await self._prune(now)
 
     async def _keeping(self) -> None:
         while True:
@@ -106,6 +109,18 @@ class CandleKeeper:
                     await store_minutes(transaction, minutes[place : place + SYMBOLS_AT_ONCE])
             done = {(candle.symbol, candle.opened_at) for candle in minutes}
             self._waiting = [each for each in self._waiting if (each.symbol, each.opened_at) not in done]
+
+    async def _prune(self, now: datetime) -> None:
+        """Once an hour: remove the minutes that are old enough."""
+        hour = opening(HOUR, now)
+        if hour == self._pruned:
+            return
+        for symbol in await latest_openings(self._database, HOUR):
+            async with self._database.write() as transaction:
+                removed = await drop_minutes(transaction, symbol, hour - self._minutes_kept)
+            if removed:
+                logger.info("old minutes removed", symbol=symbol, candles=removed)
+        self._pruned = hour
 
     async def _whole(self, opened_at: datetime, minutes: list[Candle]) -> list[Candle]:
         """The minutes as seen; of one that was not seen from its beginning what the feed has, if it has it."""

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.archives import ArchiveRow
 from models.cursors import CursorExpired
 from models.enums import AggregateType
-from models.events import GENESIS, Event, EventFilter, EventRow, LogHeadRow, RecordedEvent, chained
+from models.events import GENESIS, Event, EventFilter, EventRow, EventVersionRow, LogHeadRow, RecordedEvent, chained
 
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
+VERSIONS = EventVersionRow.__table__  # type: ignore[attr-defined]  # reason: likewise
 HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]  # reason: likewise
 ARCHIVES = ArchiveRow.__table__  # type: ignore[attr-defined]  # reason: likewise
 COLUMNS = [EVENTS.c[name] for name in RecordedEvent.__dataclass_fields__]
@@ -44,6 +45,9 @@ WITH RECURSIVE head AS (
          WITH ORDINALITY AS given(type, schema_version, aggregate_type, aggregate_id, version, owner_id, portfolio_id,
                                   actor_id, occurred_at, payload, i)
     JOIN chain ON chain.i = given.i
+), taken AS (
+    INSERT INTO event_versions (aggregate_type, aggregate_id, version)
+    SELECT * FROM unnest($4::text[], $5::uuid[], $6::int[])
 ) SELECT seq + $1 FROM head
 """
 
@@ -114,6 +118,8 @@ async def _append_in_turn(connection: AsyncConnection, events: Sequence[Event]) 
         link = chained(link, event.digest)
         rows.append({name: getattr(event, name, None) for name in RecordedEvent.__dataclass_fields__})
         rows[-1] |= {"seq": seq, "payload": event.payload.decode(), "hash": link}
+    versions = ("aggregate_type", "aggregate_id", "version")
+    await connection.execute(insert(VERSIONS), [{name: row[name] for name in versions} for row in rows])
     await connection.execute(insert(EVENTS), rows)
     await connection.execute(update(HEAD).values(seq=rows[-1]["seq"], hash=link))
     return before.seq + len(rows)

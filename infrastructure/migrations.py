@@ -15,13 +15,15 @@ from sqlalchemy import make_url, text
 
 from infrastructure import log
 from infrastructure.clock import SystemClock
-from infrastructure.database import Database, Transaction
+from infrastructure.database import Database, DatabaseUnavailable, Transaction
 from models.enums import TradingState
 from models.portfolios import MarketStateRow
 
 # Who holds this advisory lock migrates; the number only has to be the same in every process.
 _LOCK = 0x7261_6465
 _PAUSE_S = 0.05
+# SQLite waits five seconds for another's transaction; a migration may take longer.
+_TRIES_MAX = 12
 
 MARKET = MarketStateRow.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
 
@@ -37,7 +39,9 @@ async def migrate(database: Database, now: datetime | None = None) -> None:
     """
     if database.dialect == "sqlite":
         Path(make_url(database.url).database or "").parent.mkdir(parents=True, exist_ok=True)
-    while not await _migrated(database, now or SystemClock().now()):  # noqa: ASYNC110 - reason: it waits for a process
+    tries = 0
+    while not await _migrated(database, now or SystemClock().now(), last=tries >= _TRIES_MAX):
+        tries += database.dialect == "sqlite"
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -67,14 +71,19 @@ def config(connection: sqlalchemy.Connection | None = None) -> Config:
     return found
 
 
-async def _migrated(database: Database, now: datetime) -> bool:
-    """Migrate, unless another process is at it."""
-    async with database.write() as transaction:
-        if database.dialect == "postgresql" and not await _alone(transaction):
-            return False
-        await transaction.connection.run_sync(lambda connection: command.upgrade(config(connection), "head"))
-        await log.ensure_head(transaction.connection, epoch=log.some_epoch())
-        await _open_market(transaction, now)
+async def _migrated(database: Database, now: datetime, *, last: bool) -> bool:
+    """Migrate, unless another process is at it. An SQLite file that is locked raises only the `last` time."""
+    try:
+        async with database.write() as transaction:
+            if database.dialect == "postgresql" and not await _alone(transaction):
+                return False
+            await transaction.connection.run_sync(lambda connection: command.upgrade(config(connection), "head"))
+            await log.ensure_head(transaction.connection, epoch=log.some_epoch())
+            await _open_market(transaction, now)
+    except DatabaseUnavailable:
+        if database.dialect != "sqlite" or last:
+            raise
+        return False
     return True
 
 

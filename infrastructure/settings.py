@@ -110,6 +110,8 @@ class Settings(LimitSettings):
     lease_s: int = Field(default=5, ge=3)
     candle_days: int = Field(default=365, ge=0, le=3650)
     """How many daily candles are filled in from the feed's history, with a day of minutes; 0: none of either."""
+    minute_candle_days: int = Field(default=14, ge=2)
+    """How many days minutes are kept whose hour is kept; the five minutes, hours and days stay."""
     candles_max: int = Field(default=1000, ge=1)
     """The most candles that one question gets."""
     replay: Path | None = None

@@ -4,10 +4,11 @@ Exposure is counted at its worst: the position, and every working order of the s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from models.enums import OrderSide, OrderType, RiskLimitKind, TimeInForce, TradingState
+from models.equity import Figure
 from models.hours import ALWAYS_OPEN, MarketClock
 from models.lifecycle import reserve
 from models.marketdata import Quote
@@ -16,6 +17,7 @@ from models.orders import Order
 from models.portfolios import Portfolio, TradingStatus, stricter
 from models.positions import Position
 from models.risk import RiskLimit
+from models.scenarios import Year
 from models.valuation import SHORT_RESERVE, buying_power, market_values
 
 
@@ -51,7 +53,8 @@ class Proposal:
 class Book:
     """A portfolio as the checks need it: open positions by symbol, working orders, limits by kind, quotes by symbol.
 
-    `clock` is that of the market that the proposed order goes to.
+    `clock` is that of the market that the proposed order goes to; `losses` is what the limits on losses measure, for
+    those that there are, and `year` is there where value at risk is limited.
     """
 
     portfolio: Portfolio
@@ -61,6 +64,8 @@ class Book:
     limits: Mapping[RiskLimitKind, RiskLimit]
     quotes: Mapping[str, Quote]
     clock: MarketClock = ALWAYS_OPEN
+    losses: Mapping[RiskLimitKind, Figure] = field(default_factory=dict)
+    year: Year | None = None
 
     @property
     def state(self) -> TradingState:
@@ -149,7 +154,7 @@ def funds(book: Book, proposal: Proposal, seen: Exposure, rules: Rules) -> Funds
     that opens or adds to a short, the short's reserve (at the higher of its price and the last) less the proceeds; as
     much is set apart for working sales.
     """
-    free = buying_power(book.portfolio, book.positions.values(), book.quotes) - _pending_shorts(book, rules)
+    free = spare(book.portfolio, book.positions, book.working, book.quotes, rules.commission_rate)
     if proposal.side is OrderSide.BUY:
         needed = reserve(OrderSide.BUY, seen.price, proposal.quantity, rules.commission_rate)
         open_short = max(ZERO, -seen.held - book.pending(proposal.symbol, OrderSide.BUY))
@@ -157,7 +162,7 @@ def funds(book: Book, proposal: Proposal, seen: Exposure, rules: Rules) -> Funds
         return Funds(needed - SHORT_RESERVE * covered * mark(book, proposal.symbol, seen.price), free)
     open_long = max(ZERO, seen.held - book.pending(proposal.symbol, OrderSide.SELL))
     short = max(ZERO, proposal.quantity - open_long)
-    return Funds(_short_needs(short, seen.price, mark(book, proposal.symbol, seen.price), rules), free)
+    return Funds(_short_needs(short, seen.price, mark(book, proposal.symbol, seen.price), rules.commission_rate), free)
 
 
 def mark(book: Book, symbol: str, otherwise: Decimal) -> Decimal:
@@ -166,21 +171,57 @@ def mark(book: Book, symbol: str, otherwise: Decimal) -> Decimal:
     return quote.last if quote else otherwise
 
 
-def _short_needs(quantity: Decimal, price: Decimal, mark: Decimal, rules: Rules) -> Decimal:
-    return quantity * (SHORT_RESERVE * max(price, mark) - price * (1 - rules.commission_rate))
+def _short_needs(quantity: Decimal, price: Decimal, mark: Decimal, rate: Decimal) -> Decimal:
+    return quantity * (SHORT_RESERVE * max(price, mark) - price * (1 - rate))
 
 
-def _pending_shorts(book: Book, rules: Rules) -> Decimal:
+@exact
+def spare(
+    portfolio: Portfolio,
+    positions: Mapping[str, Position],
+    working: Sequence[Order],
+    quotes: Mapping[str, Quote],
+    rate: Decimal,
+) -> Decimal:
+    """The buying power, less what working sales will need of it for the part that would sell short."""
+    return buying_power(portfolio, positions.values(), quotes) - _set_apart(positions, working, quotes, rate)
+
+
+def _set_apart(
+    positions: Mapping[str, Position], working: Sequence[Order], quotes: Mapping[str, Quote], rate: Decimal
+) -> Decimal:
     total = ZERO
-    for symbol in {order.symbol for order in book.working if order.side is OrderSide.SELL}:
-        left = max(ZERO, book.held(symbol))
-        for order in book.working:
+    for symbol in {order.symbol for order in working if order.side is OrderSide.SELL}:
+        held, quote = positions.get(symbol), quotes.get(symbol)
+        left = max(ZERO, held.quantity) if held else ZERO
+        for order in working:
             if order.symbol == symbol and order.side is OrderSide.SELL:
                 short = max(ZERO, order.remaining_quantity - left)
                 left = max(ZERO, left - order.remaining_quantity)
-                price = max(order.limit_price or ZERO, mark(book, symbol, ZERO))
-                total += _short_needs(short, price, price, rules)
+                price = max(order.limit_price or ZERO, quote.last if quote else ZERO)
+                total += _short_needs(short, price, price, rate)
     return total
+
+
+@exact
+def shortfall(book: Book, order: Order, price: Decimal, rules: Rules) -> Funds | None:
+    """What a buy that works already would need at that price, and what there is, where that is less; else none.
+
+    What it holds back itself is there for it.
+    """
+    if reserve(order.side, price, order.remaining_quantity, rules.commission_rate) <= order.reserved_cash:
+        return None
+    rest = without(book, order)
+    proposal = Proposal(order.symbol, order.side, order.type, order.remaining_quantity, order.limit_price)
+    needs = funds(rest, proposal, exposure(rest, proposal, price), rules)
+    return None if needs.required <= max(needs.available, ZERO) else needs
+
+
+@exact
+def without(book: Book, order: Order) -> Book:
+    """The book as if the working order were not there."""
+    portfolio = replace(book.portfolio, reserved_cash=book.portfolio.reserved_cash - order.reserved_cash)
+    return replace(book, portfolio=portfolio, working=[each for each in book.working if each.id != order.id])
 
 
 @exact

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from models import upcasters
@@ -127,11 +127,11 @@ def payload(**values: Any) -> bytes:
 
 
 class EventRow(SQLModel, table=True):
-    """The stored log; only ever appended to, by `infrastructure.log`."""
+    """The stored log; only ever appended to, by `infrastructure.log`. Partitioned on PostgreSQL."""
 
     __tablename__ = "events"
     __table_args__ = (
-        UniqueConstraint("aggregate_type", "aggregate_id", "version", name="one_event_for_each_version"),
+        Index("events_by_aggregate", "aggregate_id", "seq"),
         Index("events_by_owner", "owner_id", "seq"),
         Index("events_by_portfolio", "portfolio_id", "seq"),
         Index("events_by_type", "type", "seq"),
@@ -150,6 +150,19 @@ class EventRow(SQLModel, table=True):
     occurred_at: datetime = Field(sa_type=Moment)
     payload: str
     hash: bytes = Field(sa_type=LargeBinary)
+
+
+class EventVersionRow(SQLModel, table=True):
+    """The versions that were written, so that each is written once: of archived events too.
+
+    On PostgreSQL `events` is partitioned by its numbers, and can hold nothing else unique.
+    """
+
+    __tablename__ = "event_versions"
+
+    aggregate_type: AggregateType = Field(primary_key=True, sa_type=Word(AggregateType))
+    aggregate_id: UUID = Field(primary_key=True)
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
 
 
 class LogHeadRow(SQLModel, table=True):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from models.allocations import TargetAllocation
 from models.enums import AggregateType, EventType
 from models.events import Event, RecordedEvent, payload
 from models.orders import Fill, Order
@@ -81,6 +82,13 @@ def of_limit(portfolio: Portfolio, limit: RiskLimit, actor_id: UUID, now: dateti
     """A risk limit was set or removed."""
     return _portfolio_event(
         EventType.RISK_LIMIT_CHANGED, portfolio, actor_id, now, payload(riskLimit=limit, removed=removed)
+    )
+
+
+def of_targets(portfolio: Portfolio, targets: Sequence[TargetAllocation], actor_id: UUID, now: datetime) -> Event:
+    """What the portfolio is meant to hold was set anew: all of it."""
+    return _portfolio_event(
+        EventType.TARGET_ALLOCATIONS_CHANGED, portfolio, actor_id, now, payload(targetAllocations=list(targets))
     )
 
 

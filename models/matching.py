@@ -32,6 +32,14 @@ class Touch:
         """The size of a fresh quote, in whole lots: a part of one can't be traded."""
         return cls(quote, whole_steps(quote.bid_size, lot), whole_steps(quote.ask_size, lot))
 
+    def give_back(self, executions: "Iterable[Execution]") -> None:
+        """Sizes that were not traded after all."""
+        for execution in executions:
+            if execution.order.side is OrderSide.BUY:
+                self.ask_left += execution.quantity
+            else:
+                self.bid_left += execution.quantity
+
 
 def priority(order: Order) -> tuple[Decimal, object, object]:
     """What goes first: market orders, then the better price, then the earlier order."""

@@ -1,17 +1,18 @@
 """The pre-trade checks: pure functions of the book as it stands under the portfolio's lock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
 from models.book import Book, Exposure, Funds, Proposal, Rules, exposure, funds, worst_worths
 from models.collar import beyond
 from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, TimeInForce, TradingState
+from models.equity import LOSSES, Figure
 from models.money import ZERO, divide, exact, text
 from models.risk import RiskCheck
 from models.triggers import TRIGGERED_TYPES
+from models.valuation import NO_PRICE
 
-NO_PRICE = "A position has no price."
 NO_EQUITY = "The portfolio has no equity to measure against."
 
 
@@ -31,6 +32,7 @@ def assess(book: Book, proposal: Proposal, price: Decimal, rules: Rules) -> list
         *_position_notional(book, seen),
         *_concentration(book, seen),
         *_whole_book(book, proposal, seen),
+        *_losses(book, seen),
     ]
 
 
@@ -127,13 +129,15 @@ def _concentration(book: Book, seen: Exposure) -> list[RiskCheck]:
 
 def _whole_book(book: Book, proposal: Proposal, seen: Exposure) -> list[RiskCheck]:
     """The limits of what the whole book would be worth: looked at only where there is one."""
-    if not book.limits.keys() & {RiskLimitKind.MAX_GROSS_EXPOSURE, RiskLimitKind.MAX_LEVERAGE}:
+    whole = (RiskLimitKind.MAX_GROSS_EXPOSURE, RiskLimitKind.MAX_LEVERAGE, RiskLimitKind.MAX_VALUE_AT_RISK)
+    if not book.limits.keys() & {*whole}:
         return []
     worths = worst_worths(book, proposal, seen)
     gross = None if worths is None else sum(map(abs, worths.values()), ZERO)
     return [
         *_gross_exposure(book, seen, gross),
         *_of_equity(RiskLimitKind.MAX_LEVERAGE, book, seen, gross, "Gross exposure would be {} times total equity"),
+        *_value_at_risk(book, proposal, seen, worths),
     ]
 
 
@@ -146,6 +150,54 @@ def _gross_exposure(book: Book, seen: Exposure, gross: Decimal | None) -> list[R
         return [RiskCheck(kind, seen.reduces, limit.threshold, None, NO_PRICE)]
     message = f"Gross exposure would be {text(gross)}, at most {text(limit.threshold)} is allowed."
     return [RiskCheck(kind, gross <= limit.threshold or seen.reduces, limit.threshold, gross, message)]
+
+
+def _value_at_risk(
+    book: Book, proposal: Proposal, seen: Exposure, worths: Mapping[str, Decimal] | None
+) -> list[RiskCheck]:
+    """What makes the value at risk no larger than it is passes too: a hedge that is in another instrument, say."""
+    limit = book.limits.get(RiskLimitKind.MAX_VALUE_AT_RISK)
+    if limit is None or book.year is None:
+        return []
+    kind, threshold = RiskCheckKind.MAX_VALUE_AT_RISK, limit.threshold
+    figure = Figure(None, NO_PRICE) if worths is None else book.year.value_at_risk(worths)
+    if figure.value is None:
+        return [RiskCheck(kind, seen.reduces, threshold, None, figure.why)]
+    passed = figure.value <= threshold or seen.reduces
+    if not passed:
+        nothing = replace(proposal, quantity=ZERO)
+        before = worst_worths(book, nothing, exposure(book, nothing, seen.price))
+        risked = None if before is None else book.year.value_at_risk(before).value
+        passed = risked is not None and figure.value <= risked
+    message = f"A day in twenty would cost {text(figure.value)} or more, at most {text(threshold)} is allowed."
+    return [RiskCheck(kind, passed, threshold, figure.value, message)]
+
+
+def _losses(book: Book, seen: Exposure) -> list[RiskCheck]:
+    """What was lost is lost whatever is ordered: at the limit or beyond, only what reduces passes."""
+    found = []
+    for limited in LOSSES:
+        limit = book.limits.get(limited)
+        if limit is None:
+            continue
+        figure = book.losses[limited]
+        passed, message = False, figure.why
+        if figure.value is not None:
+            passed = figure.value < limit.threshold
+            message = (
+                f"{_LOST[limited]} {text(figure.value)}: from {text(limit.threshold)} on, only reducing is allowed."
+            )
+        kind = RiskCheckKind(limited)
+        found.append(RiskCheck(kind, passed or seen.reduces, limit.threshold, figure.value, message))
+    return found
+
+
+_LOST = {
+    RiskLimitKind.MAX_DAILY_LOSS: "The loss of the day is",
+    RiskLimitKind.MAX_WEEKLY_LOSS: "The loss of the week is",
+    RiskLimitKind.MAX_MONTHLY_LOSS: "The loss of the month is",
+    RiskLimitKind.MAX_DRAWDOWN: "The fraction lost since the peak is",
+}
 
 
 def _of_equity(

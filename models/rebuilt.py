@@ -112,12 +112,13 @@ class Rebuilt:
 
     whole: bool = True
     flaws: list[Flaw] = field(default_factory=list)
-    versions: dict[UUID, int] = field(default_factory=dict)
+    versions: dict[tuple[AggregateType, UUID], int] = field(default_factory=dict)
     told: dict[AggregateType, dict[UUID, Told]] = field(default_factory=lambda: defaultdict(dict))
     portfolios: dict[UUID, Json] = field(default_factory=dict)
     fills: dict[UUID, Told] = field(default_factory=dict)
     ledger: dict[UUID, Told] = field(default_factory=dict)
     limits: dict[tuple[UUID, str], Told] = field(default_factory=dict)
+    targets: dict[tuple[UUID, str], Told] = field(default_factory=dict)
     market: Json | None = None
     _born: set[UUID] = field(default_factory=set)
     _sums: dict[UUID, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Decimal)))
@@ -127,10 +128,11 @@ class Rebuilt:
 
     def take(self, event: RecordedEvent) -> None:
         """The next event."""
-        known = self.versions.get(event.aggregate_id)
+        key = (event.aggregate_type, event.aggregate_id)
+        known = self.versions.get(key)
         if event.version != (known or 0) + 1 and (self.whole or known is not None):
             self._flaw(event, f"version {event.version} of the {event.aggregate_type} follows version {known or 0}")
-        self.versions[event.aggregate_id] = event.version
+        self.versions[key] = event.version
         try:
             self._take(event)
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -229,6 +231,8 @@ class Rebuilt:
             self._take_row(event, row)
         if event.type is EventType.RISK_LIMIT_CHANGED:
             self._take_limit(event, data["riskLimit"], removed=data["removed"])
+        if event.type is EventType.TARGET_ALLOCATIONS_CHANGED:
+            self._take_targets(event, data["targetAllocations"])
         if "portfolio" in data:
             self.portfolios[key] = data["portfolio"]
             # What an event shows is as of that event: what open orders held back, what positions had brought in.
@@ -253,6 +257,12 @@ class Rebuilt:
             if self._unpaid.pop(paid, None) is None and self.whole:
                 self._flaw(event, f"it pays for the fill {paid}, which is none or was paid for")
         self.ledger[UUID(row["id"])] = Told(event.seq, fingerprint(None, row))
+
+    def _take_targets(self, event: RecordedEvent, targets: list[Json]) -> None:
+        for key in [key for key in self.targets if key[0] == event.aggregate_id]:
+            del self.targets[key]
+        for each in targets:
+            self.targets[event.aggregate_id, each["symbol"]] = Told(event.seq, fingerprint(None, each))
 
     def _take_limit(self, event: RecordedEvent, limit: Json, *, removed: bool) -> None:
         key, told = (event.aggregate_id, limit["kind"]), Told(event.seq, fingerprint(None, limit))

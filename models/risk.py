@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from models.columns import Exact, Word, at_least_zero, one_of
 from models.enums import RiskCheckKind, RiskLimitKind, Severity
+from models.equity import LOSSES
 from models.money import text
 
 
@@ -63,6 +64,8 @@ def threshold_fault(kind: RiskLimitKind, threshold: Decimal) -> str | None:
         return f"is {text(threshold)}: it has to be 0 or more"
     if kind is RiskLimitKind.MAX_OPEN_ORDERS and threshold != threshold.to_integral_value():
         return f"is {text(threshold)}: a count has to be a whole number"
-    if kind is RiskLimitKind.MAX_CONCENTRATION and threshold > 1:
+    if kind in LOSSES and threshold == 0:
+        return "is 0: it has to be more, as a loss that has come to it holds new risk"
+    if kind in (RiskLimitKind.MAX_CONCENTRATION, RiskLimitKind.MAX_DRAWDOWN) and threshold > 1:
         return f"is {text(threshold)}: a fraction of total equity has to be between 0 and 1 (0.25 is 25%)"
     return None

@@ -10,6 +10,7 @@ from models.money import ZERO, divide, exact
 from models.portfolios import Portfolio
 from models.positions import Position, day_of
 
+NO_PRICE = "A position has no price."
 SHORT_RESERVE = Decimal("1.5")
 """What a short position holds back, as a multiple of its market value."""
 

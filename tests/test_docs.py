@@ -39,6 +39,7 @@ from resolvers.accounts.commands import (
     update_profile,
 )
 from resolvers.orders.commands import ReplaceOrder, cancel_order, expire_due, place_order, replace_order, trigger_order
+from resolvers.portfolios.allocations import set_target_allocations
 from resolvers.portfolios.commands import update_portfolio
 from resolvers.risk.commands import pause_trading, resume_trading, set_risk_limit
 from tests.support.clock import ManualClock
@@ -277,6 +278,8 @@ async def play(services: Services, clock: ManualClock) -> None:
     await _stop(market, trader, clock)
     await _end_orders(services, trader, clock)
     await _pause(services, trader, clock)
+    targets = [("AAPL", Decimal("0.6")), ("MSFT", Decimal("0.3"))]
+    await set_target_allocations(trader.ctx, trader.portfolio_id, targets)
     await logout_everywhere(trader.ctx)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +14,7 @@ from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
 from infrastructure.database import Transaction
 from infrastructure.log import Floor
+from infrastructure.partitions import drop_sealed, make_room, partitions, unhurried
 from infrastructure.rows import columns, read_all, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
@@ -25,7 +26,7 @@ from models.payloads import moment_text
 from resolvers.events.snapshots import book_at, keep
 
 SEGMENT = 50_000
-"""Events in one file: what one transaction removes."""
+"""Events in one file, where it is not a whole partition: what one transaction removes."""
 BATCH = 1_000
 
 Progress = Callable[[int, int], None]
@@ -50,7 +51,7 @@ async def archive_events(
         floor, last = await log.floor(connection), await _last_before(connection, before)
     made: list[Segment] = []
     while floor.seq < last:
-        segment = await _written(services, floor, min(last, floor.seq + size), folder)
+        segment = await _written(services, floor, await _end(services, floor.seq, last, size), folder)
         files.check(folder / segment.file, segment)
         await _keep_books(services, segment)
         await _seal(services, segment)
@@ -59,6 +60,15 @@ async def archive_events(
         if progress is not None:
             progress(floor.seq, last)
     return made
+
+
+async def _end(services: Services, floor: int, last: int, size: int) -> int:
+    """The segment's last number: a partition's, if all of it goes, so that it is dropped and not emptied."""
+    async with services.database.read() as connection:
+        for each in await partitions(connection):
+            if each.end is not None and floor < each.end - 1 <= last:
+                return each.end - 1
+    return min(last, floor + size)
 
 
 async def _last_before(connection: AsyncConnection, before: datetime) -> int:
@@ -109,16 +119,12 @@ async def _seal(services: Services, segment: Segment) -> None:
     """List the segment and remove its events, both or neither."""
     try:
         async with services.database.write() as tx:
-            await _take_time(services, tx)
+            await unhurried(tx)
             await tx.execute(insert(log.ARCHIVES).values(values(segment)))
+            await drop_sealed(tx, segment.last_seq)
             await tx.execute(delete(log.EVENTS).where(log.EVENTS.c.seq <= segment.last_seq))
     except IntegrityError:
         raise Refused(Fault(ErrorCode.CONFLICT, "Another process archives the log now.")) from None
-
-
-async def _take_time(services: Services, tx: Transaction) -> None:
-    if services.database.dialect == "postgresql":
-        await tx.execute(text("SELECT set_config('statement_timeout', '0', true)"))
 
 
 async def segments(connection: AsyncConnection) -> list[Segment]:
@@ -140,8 +146,9 @@ async def restore_events(services: Services, folder: Path, *, every: bool) -> li
         path = folder / segment.file
         files.check(path, segment)
         async with services.database.write() as tx:
-            await _take_time(services, tx)
+            await unhurried(tx)
             await tx.execute(delete(log.ARCHIVES).where(log.ARCHIVES.c.first_seq == segment.first_seq))
+            await make_room(tx, segment.first_seq, segment.last_seq)
             await _put_back(tx, path)
     return chosen
 

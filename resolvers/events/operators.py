@@ -1,8 +1,12 @@
 """What who runs the place does with the log: not bound to a viewer."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from infrastructure import log
+from infrastructure.background import Background
+from infrastructure.leases import Lease
+from infrastructure.partitions import cut_at_month
 from infrastructure.services import Services
 from models.events import EventFilter, RecordedEvent
 
@@ -33,3 +37,32 @@ async def new_epoch(services: Services) -> str:
     async with services.database.write() as tx:
         await log.set_epoch(tx.connection, epoch)
     return epoch
+
+
+CUT_S = 60.0
+
+
+class Partitions:
+    """Cuts the log's partitions at the month's turn: one process does, by a lease. On SQLite there are none."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lease = Lease(
+            services.database, "partitions", str(services.ids.new()), services.settings.lease_s, services.clock
+        )
+        self._task = Background("partitions", self._watch)
+
+    async def start(self) -> None:
+        """Begin to watch."""
+        if self._services.database.dialect == "postgresql":
+            self._task.start()
+
+    async def stop(self) -> None:
+        """Stop; what was begun is finished by who watches next."""
+        await self._task.stop()
+
+    async def _watch(self) -> None:
+        while True:
+            if await self._lease.hold():
+                await cut_at_month(self._services.database, self._services.clock.now())
+            await asyncio.sleep(CUT_S)

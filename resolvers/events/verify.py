@@ -15,6 +15,7 @@ from infrastructure.archive import ArchiveUnsound, read_events
 from infrastructure.database import Database
 from infrastructure.rows import columns, table
 from models.accounts import Session, SessionRow, User, UserRow
+from models.allocations import TargetAllocation, TargetAllocationRow
 from models.enums import AggregateType
 from models.events import GENESIS, EventFilter, RecordedEvent
 from models.keys import ApiKey, ApiKeyRow
@@ -167,6 +168,8 @@ class _Tables:
         await self._rows("Transaction", (TransactionRow, Transaction), rebuilt.ledger, lambda each: each.id)
         limits = (RiskLimitRow, RiskLimit)
         await self._rows("RiskLimit", limits, rebuilt.limits, lambda each: (each.portfolio_id, each.kind.value))
+        targets = (TargetAllocationRow, TargetAllocation)
+        await self._rows("TargetAllocation", targets, rebuilt.targets, lambda each: (each.portfolio_id, each.symbol))
         await self._portfolios()
         await self._market()
 
@@ -200,9 +203,11 @@ class _Tables:
         said = [
             event.data.get(NAMES[kind] if kind else name[0].lower() + name[1:]),
             *event.data.get("transactions", ()),
+            *event.data.get("targetAllocations", ()),
         ]
         kept = written(entity)
-        same = (each for each in said if each is not None and each["id"] == kept["id"])
+        named = "id" if "id" in kept else "symbol"
+        same = (each for each in said if each is not None and each.get(named) == kept[named])
         return message + _differing(kept, next(same, {}))
 
     async def _portfolios(self) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infrastructure.candle_store import daily_closes
 from infrastructure.rows import columns, table
 from infrastructure.services import Services
 from models.candles import LENGTHS, Candle
@@ -12,6 +13,8 @@ from models.enums import AssetClass, CandleInterval
 from models.errors import BadRequest
 from models.hours import MarketClock, market_clock
 from models.marketdata import Instrument, InstrumentRow, Quote, QuoteRow
+from models.positions import day_of
+from models.scenarios import SPAN, Year
 from resolvers.caching import Kept
 from resolvers.context import LOAD_MAX, Context
 from resolvers.marketdata.loaders import (
@@ -106,6 +109,13 @@ async def quotes_in(connection: AsyncConnection, symbols: Iterable[str]) -> dict
     """The stored quotes of these symbols, those that there are: what prices inside a command's transaction."""
     statement = select(*columns(QuoteRow, Quote)).where(QUOTES.c.symbol.in_(list(symbols)))
     return {row.symbol: Quote(*row) for row in await connection.execute(statement)}
+
+
+async def year_in(connection: AsyncConnection, symbols: Iterable[str], now: datetime) -> Year:
+    """The daily closes of the past year, to play them on positions of these symbols."""
+    since = day_of(now) - SPAN
+    closes = await daily_closes(connection, symbols, since, now)
+    return Year(close for close in closes if close[1] >= since)
 
 
 async def instruments_in(connection: AsyncConnection, symbols: Iterable[str]) -> dict[str, Instrument]:

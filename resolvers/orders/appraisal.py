@@ -8,7 +8,7 @@ from decimal import Decimal
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.services import Services
 from infrastructure.settings import Settings
-from models.book import Book, Proposal, worst_price
+from models.book import Book, Proposal, without, worst_price
 from models.enums import ErrorCode, OrderStatus, OrderType, RiskCheckKind
 from models.errors import Fault, FundsFault, RiskFault, invalid, refuse_if
 from models.estimates import Estimate, estimate
@@ -58,6 +58,7 @@ async def appraise(
         raise AssertionError("an instrument that is missing was refused above")
     clock = clock_of(services, instrument.asset_class)
     book = replace(await store.book(tx, portfolio, [request.symbol]), clock=clock)
+    book = await store.with_year(tx, await store.with_losses(tx, book, now), [request.symbol], now)
     quote = book.quotes.get(request.symbol)
     waits = request.type in TRIGGERED_TYPES and (replacing is None or replacing.status is OrderStatus.PENDING)
     refuse_if(_quote_faults(request, quote, services, waits=waits))
@@ -91,13 +92,6 @@ def _stop_faults(request: PlaceOrder, proposal: Proposal) -> list[Fault]:
 def remaining(quantity: Decimal, order: Order) -> Decimal:
     """What would be left to trade of an order changed to that quantity."""
     return quantity - order.filled_quantity
-
-
-@exact
-def without(book: Book, order: Order) -> Book:
-    """The book as if the working order were not there."""
-    portfolio = replace(book.portfolio, reserved_cash=book.portfolio.reserved_cash - order.reserved_cash)
-    return replace(book, portfolio=portfolio, working=[each for each in book.working if each.id != order.id])
 
 
 def _quote_faults(request: PlaceOrder, quote: Quote | None, services: Services, *, waits: bool) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, select, update
@@ -9,17 +10,18 @@ from sqlalchemy import ColumnElement, insert, select, update
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.rows import columns, read_all, read_one, table, values
 from models.book import Book
+from models.enums import RiskLimitKind
 from models.money import exact
 from models.orders import Fill, FillRow, Order, OrderRow
 from models.portfolios import Portfolio
 from models.risk import RiskLimit, RiskLimitRow
-from resolvers.marketdata.queries import quotes_in
+from resolvers.marketdata.queries import quotes_in, year_in
 from resolvers.portfolios import store as portfolios
+from resolvers.portfolios.past import Measured, losses
 from resolvers.positions.store import open_positions
 
-ORDERS, FILLS, LIMITS = table(OrderRow), table(FillRow), table(RiskLimitRow)
-# Said like the condition of the index: bound words for the states would not let it be used.
-IS_WORKING: ColumnElement[bool] = ORDERS.c.closed_at.is_(None)
+FILLS, LIMITS = table(FillRow), table(RiskLimitRow)
+ORDERS, IS_WORKING, working = portfolios.ORDERS, portfolios.IS_WORKING, portfolios.working
 
 
 def portfolio_of(order_id: UUID) -> ColumnElement[UUID]:
@@ -45,12 +47,6 @@ async def by_key(tx: UnitOfWork, portfolio_id: UUID, client_order_id: str) -> tu
     return Order(*fields), request_hash
 
 
-async def working(tx: UnitOfWork, portfolio_id: UUID) -> list[Order]:
-    """A portfolio's orders that can still change, oldest first."""
-    statement = select(*columns(OrderRow, Order)).where(ORDERS.c.portfolio_id == portfolio_id, IS_WORKING)
-    return await read_all(tx.connection, Order, statement.order_by(ORDERS.c.placed_at, ORDERS.c.id))
-
-
 async def book(tx: UnitOfWork, portfolio: Portfolio, symbols: Iterable[str]) -> Book:
     """The locked portfolio as the checks need it, with quotes of what it holds, works and is asked for."""
     positions = await open_positions(tx, portfolio.id)
@@ -67,6 +63,22 @@ async def book(tx: UnitOfWork, portfolio: Portfolio, symbols: Iterable[str]) -> 
         limits={limit.kind: limit for limit in limits},
         quotes=await quotes_in(tx.connection, sorted(involved)),
     )
+
+
+async def with_losses(tx: UnitOfWork, book: Book, now: datetime) -> Book:
+    """The book with what its limits on losses measure; nothing is read where there is none."""
+    held = {symbol: position.quantity for symbol, position in book.positions.items()}
+    asked = Measured(book.portfolio, held, book.equity(), frozenset(book.limits))
+    found = await losses(tx.connection, [asked], now)
+    return replace(book, losses=found.get(book.portfolio.id, {}))
+
+
+async def with_year(tx: UnitOfWork, book: Book, symbols: Iterable[str], now: datetime) -> Book:
+    """The book with the past year's closes of what it holds, works and is asked for, where value at risk is limited."""
+    if RiskLimitKind.MAX_VALUE_AT_RISK not in book.limits:
+        return book
+    involved = {*symbols, *book.positions, *(order.symbol for order in book.working)}
+    return replace(book, year=await year_in(tx.connection, involved, now))
 
 
 async def create(tx: UnitOfWork, portfolio: Portfolio, order: Order, request_hash: str) -> Portfolio:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from infrastructure.database import Transaction as UnitOfWork
 from models import facts, ledger
+from models.book import spare
 from models.enums import ApiScope, ErrorCode, EventType, TradingState, TransactionKind
 from models.errors import ConflictFault, FundsFault, Refused, refuse_if
 from models.money import ZERO, text
@@ -95,7 +96,7 @@ async def _transfer(
             return Done(portfolio, ctx.position)
         signed = amount
         if kind is TransactionKind.WITHDRAWAL:
-            await _can_spare(tx, portfolio, amount)
+            await _can_spare(tx, portfolio, amount, ctx.services.settings.commission_rate)
             signed = -amount
         movement = ledger.Movement(ctx.services.ids.new(), kind, signed, kind.capitalize())
         portfolio = await _move(tx, ctx, portfolio, movement, key, body)
@@ -130,10 +131,14 @@ async def _done_before(tx: UnitOfWork, portfolio_id: UUID, key: str, body: str) 
     return stored is not None
 
 
-async def _can_spare(tx: UnitOfWork, portfolio: Portfolio, amount: Decimal) -> None:
-    positions = await open_positions(tx, portfolio.id)
-    quotes = await quotes_in(tx.connection, [position.symbol for position in positions])
-    available = buying_power(portfolio, positions, quotes)
+async def _can_spare(tx: UnitOfWork, portfolio: Portfolio, amount: Decimal, rate: Decimal) -> None:
+    """Refused beyond the buying power, less what working orders will need to sell short."""
+    positions, orders = await open_positions(tx, portfolio.id), await store.working(tx, portfolio.id)
+    symbols = {position.symbol for position in positions} | {order.symbol for order in orders}
+    quotes = await quotes_in(tx.connection, sorted(symbols))
+    power = buying_power(portfolio, positions, quotes)
+    available = spare(portfolio, {each.symbol: each for each in positions}, orders, quotes, rate)
     if amount > available:
-        message = f"{text(amount)} can't be withdrawn: the buying power is {text(available)}."
+        message = f"{text(amount)} can't be withdrawn: the buying power is {text(power)}"
+        message += "." if available == power else f", and working sales will need all of it but {text(available)}."
         raise Refused(FundsFault(ErrorCode.INSUFFICIENT_FUNDS, message, ("input", "amount"), amount, available))

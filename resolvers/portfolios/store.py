@@ -7,12 +7,22 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, insert, select, update
 
 from infrastructure.database import Transaction as UnitOfWork
-from infrastructure.rows import columns, read_one, table, values
+from infrastructure.rows import columns, read_all, read_one, table, values
 from models.errors import missing
+from models.orders import Order, OrderRow
 from models.portfolios import MarketStateRow, Portfolio, PortfolioRow, TradingStatus, Transaction, TransactionRow
 from resolvers.context import Context
 
 PORTFOLIOS, TRANSACTIONS, MARKET = table(PortfolioRow), table(TransactionRow), table(MarketStateRow)
+ORDERS = table(OrderRow)
+# Said like the condition of the index: bound words for the states would not let it be used.
+IS_WORKING: ColumnElement[bool] = ORDERS.c.closed_at.is_(None)
+
+
+async def working(tx: UnitOfWork, portfolio_id: UUID) -> list[Order]:
+    """A portfolio's orders that can still change, oldest first."""
+    statement = select(*columns(OrderRow, Order)).where(ORDERS.c.portfolio_id == portfolio_id, IS_WORKING)
+    return await read_all(tx.connection, Order, statement.order_by(ORDERS.c.placed_at, ORDERS.c.id))
 
 
 async def lock(tx: UnitOfWork, portfolio_id: UUID | ColumnElement[UUID], owner_id: UUID | None) -> Portfolio | None:

@@ -1,5 +1,6 @@
 """What can be asked of risk limits."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 from uuid import UUID
@@ -8,15 +9,19 @@ from sqlalchemy import func, select
 
 from infrastructure.cache import Kind
 from models.enums import RiskLimitKind
+from models.equity import LOSSES, Figure
 from models.money import divide, exact
 from models.risk import RiskLimit
+from models.scenarios import Year
 from models.standing import Standing, measured
 from models.valuation import market_values
 from resolvers.caching import TTL_S, cached
 from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
+from resolvers.marketdata.queries import year_in
 from resolvers.orders.store import IS_WORKING, ORDERS
 from resolvers.portfolios.loaders import latest, worth_by_portfolio
+from resolvers.portfolios.past import Measured, losses
 from resolvers.risk.loaders import limits_by_id, limits_by_portfolio
 
 
@@ -43,17 +48,47 @@ async def working_counts(ctx: Context, ids: Sequence[UUID]) -> list[int]:
     return [found.get(key, 0) for key in ids]
 
 
+async def losses_of(ctx: Context, keys: Sequence[tuple[UUID, RiskLimitKind]]) -> list[Figure]:
+    """A loader's batch: what limits of the viewer's portfolios on losses measure, by portfolio and kind."""
+    kinds: dict[UUID, set[RiskLimitKind]] = defaultdict(set)
+    for portfolio_id, kind in keys:
+        kinds[portfolio_id].add(kind)
+    asked = []
+    for found in await ctx.load_many(worth_by_portfolio, list(kinds)):
+        if found is not None:
+            held = {each.symbol: each.quantity for each in found.holdings if each.quantity}
+            equity, mine = found.valuation.total_value, found.portfolio
+            asked.append(Measured(mine, held, equity, frozenset(kinds[mine.id])))
+    async with ctx.services.database.read() as connection:
+        known = await losses(connection, asked, ctx.now)
+    return [known[portfolio_id][kind] if portfolio_id in known else Figure(None) for portfolio_id, kind in keys]
+
+
+async def years(ctx: Context, ids: Sequence[UUID]) -> list[Year]:
+    """A loader's batch: the past year's closes of what the viewer's portfolios hold, read together."""
+    worths = await ctx.load_many(worth_by_portfolio, ids)
+    symbols = {each.symbol for worth in worths if worth is not None for each in worth.holdings}
+    async with ctx.services.database.read() as connection:
+        year = await year_in(connection, symbols, ctx.now)
+    return [year for _ in ids]
+
+
 async def current(ctx: Context, limit: RiskLimit) -> Decimal | None:
     """What the limit measures, at the latest prices; none where it measures single orders, or can't say."""
     if limit.kind is RiskLimitKind.MAX_ORDER_NOTIONAL:
         return None
     if limit.kind is RiskLimitKind.MAX_OPEN_ORDERS:
         return measured(limit.kind, Standing(None, None, await ctx.load(working_counts, limit.portfolio_id)))
+    if limit.kind in LOSSES:
+        return (await ctx.load(losses_of, (limit.portfolio_id, limit.kind))).value
     worth = await ctx.load(worth_by_portfolio, limit.portfolio_id)
     if worth is None:
         return None
     worths = market_values(worth.holdings, latest(ctx, worth.holdings))
-    return measured(limit.kind, Standing(worths, worth.valuation.total_value, 0))
+    year = None
+    if limit.kind is RiskLimitKind.MAX_VALUE_AT_RISK:
+        year = await ctx.load(years, limit.portfolio_id)
+    return measured(limit.kind, Standing(worths, worth.valuation.total_value, 0, year=year))
 
 
 @exact

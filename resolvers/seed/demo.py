@@ -13,7 +13,7 @@ from infrastructure.rows import values
 from infrastructure.services import Services
 from models.accounts import User
 from models.catalogue import CATALOGUE
-from models.enums import ApiScope, ErrorCode, OrderSide, OrderType, TimeInForce
+from models.enums import ApiScope, ErrorCode, OrderSide, OrderType, RiskLimitKind, TimeInForce
 from models.errors import Refused
 from models.hours import MarketCalendar
 from models.marketdata import Quote
@@ -31,6 +31,7 @@ from resolvers.orders.commands import execute_order, place_order
 from resolvers.orders.inputs import PlaceOrder
 from resolvers.orders.store import ORDERS
 from resolvers.portfolios.commands import create_portfolio, deposit_cash, withdraw_cash
+from resolvers.risk.commands import set_risk_limit
 from resolvers.seed.clock import Then
 from resolvers.seed.parts import parts
 
@@ -85,6 +86,12 @@ DEALS = (
     _Deal(9, _BUY, "SPY", "5"),
     _Deal(2, _SELL, "JPM", "10"),
 )
+LIMITS = {
+    RiskLimitKind.MAX_CONCENTRATION: Decimal("0.3"),
+    RiskLimitKind.MAX_ORDER_NOTIONAL: Decimal(15_000),
+    RiskLimitKind.MAX_OPEN_ORDERS: Decimal(20),
+}
+"""What the portfolio is held to from now on: wide enough for what it has."""
 PAID_IN, PAID_OUT = (180, Decimal(25_000)), (60, Decimal(8_000))
 """How many days ago, and how much."""
 
@@ -152,6 +159,8 @@ class _Story:
             for deal in (each for each in DEALS if each.days_ago == days_ago):
                 await self._trade(deal)
         self._then.moment = self._now
+        for kind, threshold in LIMITS.items():
+            await set_risk_limit(self._ctx, self._id, kind, threshold)
         await self._leave_working()
 
     async def _trade(self, deal: _Deal) -> None:

@@ -128,6 +128,10 @@ class Trading:
         quantity = whole_steps(self._source.choice(SIZES) / quote.last, listing.lot_size) or listing.lot_size
         free = account.portfolio.cash - account.portfolio.reserved_cash
         can_buy = free > KEPT_FREE * quantity * quote.ask
+        long = [symbol for symbol, position in account.held.items() if position.quantity > 0]
+        if not can_buy and long:
+            listing = _LISTINGS[self._source.choice(long)]
+            quantity = account.held[listing.symbol].quantity
         if self._maybe(WAITS) and can_buy and account.working < WORKING_MAX:
             self._rest(account, listing, quantity)
         else:

@@ -1,13 +1,23 @@
-"""`make bench`: measures, shows, and writes docs/benchmarks.md."""
+"""`make bench`: measures, shows, and writes docs/benchmarks.md; `make bench ARGS=volume` only what is said there."""
 
 import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, log, page
+from tests.bench import api, log, page, volume
 from tests.support.house import migrated, settings_for
 from tests.support.servers import PostgresServer
+
+
+async def at_volume() -> None:
+    """On a PostgreSQL of its own that is full of trading."""
+    with tempfile.TemporaryDirectory() as folder, PostgresServer(fsync=True) as postgres:
+        figures = await volume.measure(Path(folder), postgres)
+        version = postgres.execute("SHOW server_version")
+    section = page.at_volume(figures, volume.VOLUME, version)
+    page.PAGE.write_text(page.with_volume(page.PAGE.read_text(encoding="utf-8"), section), encoding="utf-8")
+    sys.stdout.write(section)
 
 
 async def main() -> None:
@@ -25,9 +35,10 @@ async def main() -> None:
         figures = await log.measure(settings)
         version = postgres.execute("SHOW server_version")
     text = page.written(timings, figures, version, api.WARM_UP)
+    text = page.with_volume(text, page.volume_of(page.PAGE.read_text(encoding="utf-8")))
     page.PAGE.write_text(text, encoding="utf-8")
     sys.stdout.write(text)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(at_volume() if sys.argv[1:] == ["volume"] else main())

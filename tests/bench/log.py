@@ -20,6 +20,9 @@ EVENTS_PER_TRANSACTION = 2
 
 Append = Callable[[Transaction, Sequence[Event]], Awaitable[None]]
 
+_UNSAFE_VERSIONS = (
+    "CREATE UNIQUE INDEX IF NOT EXISTS unsafe_versions ON unsafe_events (aggregate_type, aggregate_id, version)"
+)
 # The same columns and indexes, one statement for a transaction's events: only the order is not promised.
 _UNSAFE = """
 INSERT INTO unsafe_events (seq, type, schema_version, aggregate_type, aggregate_id, version, owner_id, portfolio_id,
@@ -56,6 +59,7 @@ async def _prepare(database: Database) -> None:
         for statement in (
             "CREATE TABLE IF NOT EXISTS bench_rows (id int PRIMARY KEY, changes int NOT NULL)",
             "CREATE TABLE IF NOT EXISTS unsafe_events (LIKE events INCLUDING ALL)",
+            _UNSAFE_VERSIONS,
             "CREATE SEQUENCE IF NOT EXISTS unsafe_seq",
         ):
             await transaction.execute(text(statement))

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from resolvers.seed import Volume
 from tests.bench.api import Timing, percentile
+from tests.bench.volume import Measured, Taken
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
@@ -38,6 +40,53 @@ interleaved rounds that is **{ratio:.0%}**.
 
 {machine}
 """
+
+
+VOLUME = "## At volume"
+VOLUME_TEXT = """## At volume
+
+`make bench ARGS=volume` measures this section. {users:,} users with {orders:,} orders of a year on PostgreSQL with
+`shared_buffers` of 64 MB; `tradegraph seed` made them, and {events:,} events, in {seconds:.0f} s.
+Over HTTP, by {asked} users in turn; *bare* is the SQL of the same question for as many others, caught as it was
+answered and sent by the driver alone. *Cold*: database and server have just started, and each question is somebody
+else's, so that nothing of the answer is known. *Repeated*: the same once more. Milliseconds.
+
+| question | target | cold p50 | p99 | repeated p50 | p99 | bare, cold p50 | p99 | bare, repeated p50 | p99 |
+|---|---|---|---|---|---|---|---|---|---|
+{rows}
+
+{machine}
+"""
+
+
+def at_volume(measured: Measured, volume: Volume, postgresql: str) -> str:
+    """The section of what was measured at volume."""
+    return VOLUME_TEXT.format(
+        users=volume.users,
+        orders=volume.orders,
+        events=measured.events,
+        seconds=measured.seconds,
+        asked=len(measured.questions[0].cold),
+        rows="\n".join(map(_volume_row, measured.questions)),
+        machine="\n".join(f"- {line}" for line in _machine(postgresql)),
+    )
+
+
+def volume_of(text: str) -> str:
+    """That section of a page; nothing if it has none."""
+    _, heading, rest = text.partition(VOLUME)
+    return heading + rest
+
+
+def with_volume(text: str, section: str) -> str:
+    """The page with that section at its end."""
+    return text.partition(VOLUME)[0].rstrip() + "\n\n" + section if section else text
+
+
+def _volume_row(taken: Taken) -> str:
+    times = (taken.cold, taken.repeated, taken.bare_cold, taken.bare_repeated)
+    figures = [f"{figure:.1f}" for each in times for figure in (statistics.median(each), percentile(each, 99))]
+    return f"| {taken.name} | < {taken.target_ms} | " + " | ".join(figures) + " |"
 
 
 def written(timings: Mapping[str, Sequence[Timing]], log: Mapping[str, float], postgresql: str, warm_up: int) -> str:

@@ -129,6 +129,11 @@ PLACES: dict[str, tuple[str, str]] = {
         "Portfolio",
         f"mutation ($id: ID!) {{ cancelAllOrders(input: {{ portfolioId: $id }}) {{ orders {{ id }} {ERRORS} }} }}",
     ),
+    "Mutation.setTargetAllocations.input.portfolioId": (
+        "Portfolio",
+        f"""mutation ($id: ID!) {{ setTargetAllocations(input: {{ portfolioId: $id allocations: [] }})
+        {{ portfolio {{ id }} {ERRORS} }} }}""",
+    ),
     "Mutation.setRiskLimit.input.portfolioId": (
         "Portfolio",
         f"""mutation ($id: ID!) {{ setRiskLimit(input: {{ portfolioId: $id kind: MAX_OPEN_ORDERS threshold: "9" }})
@@ -196,4 +201,4 @@ OWN = {
         id portfolio { id owner { id } } events { edges { node { payload } } } } } } }""",
     "events": "{ events { edges { node { id aggregateId payload } } } }",
 }
-EVERYBODYS = {"instrument", "instruments", "tradingStatus", "streamCursor"}
+EVERYBODYS = {"instrument", "instruments", "tradingStatus", "marketClock", "streamCursor"}

@@ -230,7 +230,7 @@ async def test_filter_when_a_list_is_long_then_it_counts_each_once_and_too_many_
         positions(filter: { symbols: $symbols }) { edges { node { id } } }
       }
     }"""
-    many = 9_000
+    many = 8_000
     asked = {"id": desk.portfolio_id, "statuses": ["OPEN"] * many, "kinds": ["DEPOSIT"] * many}
     found = await desk.ask(query, **asked, symbols=["AAPL"] * many)
     assert found["portfolio"] == {

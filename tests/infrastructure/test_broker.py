@@ -288,6 +288,21 @@ async def test_broker_when_an_order_changed_before_its_fill_is_booked_then_its_s
     assert states == [("CANCELLED", D(0)), ("FILLED", D(10)), ("CANCELLED", D(0)), ("FILLED", D(10))]
 
 
+async def test_broker_when_a_buy_has_become_too_dear_then_it_is_cancelled_and_its_size_goes_to_the_next(
+    services: Services,
+) -> None:
+    async with trading(services) as floor:
+        await floor.quote("199.90", "200.00", size="2")
+        dear = await floor.order("BUY", "4500", None)  # 927,000 of the million are held back
+        assert await floor.now(dear) == ("PARTIALLY_FILLED", D(2))
+        other = await floor.order("BUY", "3", "260")
+        await floor.quote("249.90", "250.00", size="5")
+        await floor.seen()
+        assert await floor.now(dear) == ("CANCELLED", D(2))
+        assert await floor.now(other) == ("FILLED", D(3))
+    assert await executions(services) == [("BUY", D(2), D(200)), ("BUY", D(3), D(250))]
+
+
 @pytest.mark.parametrize("written", [False, True])
 async def test_broker_when_booking_fails_then_it_begins_anew_and_nothing_is_lost_or_booked_twice(
     services: Services, *, written: bool

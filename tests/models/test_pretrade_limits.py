@@ -148,6 +148,16 @@ def test_concentration_when_there_is_no_equity_to_measure_then_only_what_reduces
         (RiskLimitKind.MAX_OPEN_ORDERS, "3.0", None),
         (RiskLimitKind.MAX_OPEN_ORDERS, "2.5", "is 2.5: a count has to be a whole number"),
         (RiskLimitKind.MAX_CONCENTRATION, "1", None),
+        (RiskLimitKind.MAX_LEVERAGE, "2.5", None),
+        (RiskLimitKind.MAX_DAILY_LOSS, "0.01", None),
+        (RiskLimitKind.MAX_DAILY_LOSS, "0", "is 0: it has to be more, as a loss that has come to it holds new risk"),
+        (RiskLimitKind.MAX_DRAWDOWN, "0", "is 0: it has to be more, as a loss that has come to it holds new risk"),
+        (RiskLimitKind.MAX_DRAWDOWN, "1", None),
+        (
+            RiskLimitKind.MAX_DRAWDOWN,
+            "1.01",
+            "is 1.01: a fraction of total equity has to be between 0 and 1 (0.25 is 25%)",
+        ),
         (
             RiskLimitKind.MAX_CONCENTRATION,
             "25",

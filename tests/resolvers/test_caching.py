@@ -26,6 +26,7 @@ from resolvers.orders.queries import (
     orders_of_portfolio,
 )
 from resolvers.paging import Page, PageArgs
+from resolvers.portfolios.allocations import set_target_allocations, target_allocations
 from resolvers.portfolios.commands import create_portfolio, deposit_cash, update_portfolio, withdraw_cash
 from resolvers.portfolios.queries import (
     TransactionChoice,
@@ -82,6 +83,7 @@ async def everything(ctx: Context, trader: Trader) -> dict[str, Any]:
         "holdings": held and (held.portfolio, list(held.holdings)),
         "order": [await order(ctx, each.id) for each in orders.items],
         "limits": await risk_limits(ctx, portfolio_id),
+        "targets": await target_allocations(ctx, portfolio_id),
         "working": await ctx.load(working_counts, portfolio_id),
     }
 
@@ -115,6 +117,7 @@ async def a_day(trader: Trader) -> Sequence[Callable[[], Awaitable[Any]]]:
         lambda: update_profile(ctx, ProfileChanges(first_name="Augusta")),
         lambda: set_risk_limit(ctx, portfolio_id, RiskLimitKind.MAX_OPEN_ORDERS, D(5)),
         lambda: remove_risk_limit(ctx, portfolio_id, RiskLimitKind.MAX_OPEN_ORDERS),
+        lambda: set_target_allocations(ctx, portfolio_id, [("AAPL", D("0.5"))]),
         lambda: pause_trading(ctx, portfolio_id, "a break", None, reduce_only=False),
         lambda: resume_trading(ctx, portfolio_id),
     ]
@@ -173,6 +176,7 @@ async def test_everything_when_another_asks_for_the_same_ids_then_nothing_of_it_
         "holdings": None,
         "order": [],
         "limits": [],
+        "targets": [],
         "working": 0,
     }
 

@@ -381,4 +381,5 @@ async def test_checks_when_all_pass_then_all_are_reported(services: Services) ->
         RiskCheckKind.MAX_ORDER_NOTIONAL,
         RiskCheckKind.MAX_POSITION_NOTIONAL,
         RiskCheckKind.MAX_GROSS_EXPOSURE,
+        RiskCheckKind.MAX_VALUE_AT_RISK,
     }

@@ -84,7 +84,7 @@ async def test_figures_when_limits_are_set_then_they_are_measured_by_the_databas
     async with services.database.write() as tx:
         portfolio = await lock(tx, trader.portfolio_id, None)
         assert portfolio is not None
-        found = {limit.kind: measured for limit, measured in await figures(tx, portfolio)}
+        found = {limit.kind: measured for limit, measured in await figures(tx, portfolio, services.clock.now())}
     # Equity: 100000 - 10 - 2.4 + 100 x 10.
     assert found == {
         Kind.MAX_ORDER_NOTIONAL: None,
@@ -92,6 +92,11 @@ async def test_figures_when_limits_are_set_then_they_are_measured_by_the_databas
         Kind.MAX_CONCENTRATION: D("0.10892426"),
         Kind.MAX_GROSS_EXPOSURE: D(13_400),
         Kind.MAX_LEVERAGE: D("0.13268956"),
+        Kind.MAX_DAILY_LOSS: D(0),
+        Kind.MAX_WEEKLY_LOSS: D(0),
+        Kind.MAX_MONTHLY_LOSS: D(0),
+        Kind.MAX_DRAWDOWN: D(0),
+        Kind.MAX_VALUE_AT_RISK: None,
         Kind.MAX_OPEN_ORDERS: D(1),
     }
     limits = await risk_limits(trader.ctx, trader.portfolio_id)
@@ -106,7 +111,7 @@ async def test_figures_when_a_position_has_no_price_then_only_what_needs_none_is
     async with services.database.write() as tx:
         portfolio = await lock(tx, trader.portfolio_id, None)
         assert portfolio is not None
-        found = [measured for _, measured in await figures(tx, portfolio)]
+        found = [measured for _, measured in await figures(tx, portfolio, services.clock.now())]
     trader.ctx.renew()
     limits = await risk_limits(trader.ctx, trader.portfolio_id)
     assert found == [await current(trader.ctx, limit) for limit in limits] == [None, None, D(0)]

@@ -11,9 +11,10 @@ from infrastructure.services import Services
 from models.orders import Order, OrderRow
 from models.portfolios import Portfolio, PortfolioRow, Transaction, TransactionRow
 from models.positions import Position, PositionRow
+from models.risk import RiskLimit, RiskLimitRow
 from resolvers.accounts.commands import login
 from resolvers.seed import EMAIL, PASSWORD, demo, seed_demo
-from resolvers.seed.demo import DEALS
+from resolvers.seed.demo import DEALS, LIMITS
 from tests.support.market import row_counts, stored
 from tests.support.people import anonymous, counts
 from tests.support.rebuild import verify
@@ -44,6 +45,8 @@ async def test_seed_when_done_then_there_is_a_year_of_trades_and_an_order_of_eac
     assert sorted(position.symbol for position in positions if position.closed_at) == ["ETH-USD", "KO", "TLT", "TSLA"]
     ledger: list[Transaction] = await stored(services, TransactionRow, Transaction)
     assert {"DEPOSIT", "WITHDRAWAL", "TRADE", "COMMISSION"} == {row.kind.value for row in ledger}
+    limits: list[RiskLimit] = await stored(services, RiskLimitRow, RiskLimit)
+    assert {limit.kind: limit.threshold for limit in limits} == LIMITS
     await verify(services.database)
 
 

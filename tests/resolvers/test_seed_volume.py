@@ -80,6 +80,16 @@ def test_volume_when_made_up_from_the_same_seed_then_it_is_the_same() -> None:
     assert not set(story(7)) & set(story(8))
 
 
+def test_volume_when_one_portfolio_trades_for_ever_then_its_cash_lasts() -> None:
+    then, source, batch = Then(START), random.Random(1), Batch()  # noqa: S311 - repeatable on purpose
+    trading = Trading(join(batch, 1, then, source, "hash"), then, source, RULES, seed=1)
+    spare = []
+    for _ in trading.orders(START, START + timedelta(days=30), 4_000, 50):
+        [portfolio] = trading.portfolios
+        spare.append(portfolio.cash - portfolio.reserved_cash)
+    assert min(spare) > 0
+
+
 async def test_volume_when_it_is_there_already_then_it_is_refused_and_nothing_is_written(services: Services) -> None:
     await seed_volume(services, SMALL)
     before = await row_counts(services)

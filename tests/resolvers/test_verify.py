@@ -16,6 +16,7 @@ from models.events import GENESIS, chained
 from models.rebuilt import as_given
 from resolvers.events import verify as verifying
 from resolvers.orders.commands import cancel_order
+from resolvers.portfolios.allocations import set_target_allocations
 from resolvers.portfolios.commands import deposit_cash
 from resolvers.risk.commands import pause_trading, set_risk_limit
 from tests.support.log_race import whole_log
@@ -34,6 +35,8 @@ async def a_book(services: Services) -> Trader:
     await cancel_order(trader.ctx, (await trader.place("BUY", "2", limit="150")).value.id)
     await deposit_cash(trader.ctx, trader.portfolio_id, Decimal("12.5"))
     await set_risk_limit(trader.ctx, trader.portfolio_id, RiskLimitKind.MAX_OPEN_ORDERS, Decimal(5))
+    for weight in ("0.5", "0.25"):
+        await set_target_allocations(trader.ctx, trader.portfolio_id, [("AAPL", Decimal(weight))])
     await pause_trading(trader.ctx, trader.portfolio_id, "Lunch", None, reduce_only=False)
     return trader
 
@@ -60,9 +63,11 @@ async def test_verify_when_the_tables_are_what_the_log_says_then_it_passes(servi
         ("UPDATE portfolios SET version = version + 1", "Portfolio .*; version: "),
         ("UPDATE risk_limits SET threshold = '6'", "event \\d+: RiskLimit .*threshold"),
         ("DELETE FROM risk_limits", "event \\d+: RiskLimit .*: in the log, not in the table"),
+        ("UPDATE target_allocations SET weight = '0.5'", "event \\d+: TargetAllocation .*; weight: '0.5', not '0.25'"),
+        ("DELETE FROM target_allocations", "event \\d+: TargetAllocation .*: in the log, not in the table"),
         ("UPDATE users SET email = 'eve@example.com'", "event \\d+: User .*eve@example.com"),
         ("UPDATE sessions SET revoke_reason = 'LOGOUT'", "event \\d+: Session .*LOGOUT"),
-        ("UPDATE log_head SET seq = seq + 1", "the log ends at 1., and its head says"),
+        ("UPDATE log_head SET seq = seq + 1", "the log ends at 2., and its head says"),
     ],
 )
 async def test_verify_when_a_table_was_changed_behind_the_log_then_it_names_the_difference(

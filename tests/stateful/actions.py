@@ -189,6 +189,14 @@ def _limit(chance: random.Random) -> dict[str, Any]:
     return {"who": chance.choice(WHO), "kind": kind, "threshold": chance.choice((None, limits[kind]))}
 
 
+def _import_catalogue(chance: random.Random) -> dict[str, Any]:
+    return {
+        "symbol": chance.choice((*QUOTED, NOT_QUOTED)),
+        "tradable": chance.random() < 0.75,
+        "fault": chance.random() < 0.2,
+    }
+
+
 def _nothing(_chance: random.Random) -> dict[str, Any]:
     return {}
 
@@ -211,5 +219,6 @@ ACTIONS: dict[str, tuple[int, Callable[[random.Random], dict[str, Any]]]] = {
     "hold": (2, _hold),
     "limit": (2, _limit),
     "restart_broker": (1, _nothing),
+    "import_catalogue": (2, _import_catalogue),
 }
-"""How often, of 76, and with what."""
+"""How often, of 78, and with what."""

@@ -33,7 +33,7 @@ from tests.stateful.compare import (
     worked_out,
 )
 from tests.stateful.oracle import Oracle
-from tests.stateful.pit import Pit
+from tests.stateful.pit import Pit, tradable_again
 
 T = TypeVar("T")
 D, F = Decimal, Fraction
@@ -124,7 +124,7 @@ class Book(RuleBasedStateMachine):
         self.oracle.tick({quote.symbol: price_of(quote) for quote in quotes}, self.now)
 
     def teardown(self) -> None:
-        """Leave nothing to the next run: no working order, no pause."""
+        """Leave nothing to the next run: no working order, no pause, no instrument that can't be traded."""
         self.seen.update(t.status for account in self.oracle.accounts.values() for t in account.tickets)
         self.seen.update(c.side for account in self.oracle.accounts.values() for c in account.cycles)
         self.loop.run_until_complete(self._clear())
@@ -135,6 +135,7 @@ class Book(RuleBasedStateMachine):
                 with contextlib.suppress(Refused):
                     await cancel_order(self.pit.traders[name], self.ids[ticket.key])
         await resume_trading(self.pit.admin, None)
+        await tradable_again(self.pit.services)
 
     def _step(self, action: Coroutine[Any, Any, Any], milliseconds: int = 1) -> None:
         """Time goes on a little, something is done, the broker hears of it, and everything is compared."""

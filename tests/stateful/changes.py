@@ -1,16 +1,22 @@
-"""What is done to orders that are there already: replaced, cancelled all at once, placed against a position."""
+"""What is done to what is there already: orders replaced, cancelled all at once, placed against a position; imports."""
 
 import dataclasses
+import tempfile
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from models.enums import TimeInForce
+from resolvers.marketdata.imports import ImportRefused, import_instruments
+from resolvers.marketdata.imports.instruments import InstrumentFile
 from resolvers.orders.commands import ReplaceOrder, cancel_all_orders, close_position, replace_order
 from tests.stateful.accounts import Refusal, Ticket, Wish
-from tests.stateful.actions import LOTS, LOTS_IN_STEP, TICKS, TICKS_IN_STEP
+from tests.stateful.actions import LOTS, LOTS_IN_STEP, NOT_QUOTED, TICKS, TICKS_IN_STEP
 from tests.stateful.book import Book
 from tests.stateful.compare import read_stored
 
@@ -115,6 +121,31 @@ class Changes(Book):
         self.seen["closed"] += 1
         await self.pit.catch_up()
         self.oracle.match(symbol, self.now)
+
+    def import_catalogue(self, symbol: str, tradable: bool, fault: bool) -> None:
+        """A file says whether an instrument may be traded; one with a fault somewhere changes nothing."""
+        self._step(self._import_catalogue(symbol, tradable=tradable, fault=fault))
+
+    async def _import_catalogue(self, symbol: str, *, tradable: bool, fault: bool) -> None:
+        lines = ["Symbol,Name,Asset class,Currency,Tick size,Lot size,Tradable"]
+        asset, word = "CRYPTO" if symbol == "BTC-USD" else "EQUITY", "yes" if tradable else "no"
+        asset = "ETF" if symbol == NOT_QUOTED else asset
+        lines.append(f"{symbol},{symbol},{asset},USD,{TICKS[symbol]},{LOTS[symbol]},{word}")
+        lines += ["NOPE,,EQUITY,USD,0.01,1,yes"] if fault else []
+        before = await self._log_end()
+        with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+            file.write("\r\n".join(lines))
+            file.flush()
+            imported = import_instruments(self.pit.services, InstrumentFile(Path(file.name)))
+            if fault:
+                with pytest.raises(ImportRefused):
+                    await imported
+            else:
+                await imported
+        assert await self._log_end() == before
+        if not fault:
+            (self.oracle.untradable.discard if tradable else self.oracle.untradable.add)(symbol)
+            self.seen["imported"] += 1
 
     async def _position(self, who: str, symbol: str) -> UUID | None:
         """The open one."""

@@ -142,7 +142,7 @@ class BookMachine(Changes):
     def transfer(self, who: str, amount: Decimal | str, key: str | None, out: bool) -> None:
         """Cash in or out, with a key or without; all that there is to spare, or a little more."""
         if isinstance(amount, str):
-            spare = self.oracle.buying_power(self.oracle.accounts[who])
+            spare = self.oracle.free(self.oracle.accounts[who])
             places = D(int(spare * 10**8)) / 10**8
             amount = places + (D("0.00000001") if amount == "more" else 0)
         self._step(self._transfer(who, amount, key, "WITHDRAWAL" if out else "DEPOSIT"))
@@ -150,7 +150,7 @@ class BookMachine(Changes):
     async def _transfer(self, who: str, amount: Decimal, key: str | None, kind: str) -> None:
         account, ctx = self.oracle.accounts[who], self.pit.traders[who]
         known = self.transfers.get((who, key)) if key else None
-        spare = self.oracle.buying_power(account)
+        spare = self.oracle.free(account)
         refusal = None
         if amount <= 0:
             refusal = Refusal(["INVALID_INPUT"])

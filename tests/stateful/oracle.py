@@ -19,6 +19,7 @@ NOT_WAITING = {
     "IOC": "Immediate or cancel: nothing at its price",
     "FOK": "Fill or kill: not all of it could be filled at once",
 }
+TOO_DEAR = "The price rose above what was held back, and the buying power does not cover it"
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Oracle:
     ticks: dict[str, Fraction]
     prices: dict[str, Price] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
+    untradable: set[str] = field(default_factory=set)
     everybody: str = "ACTIVE"
     everybody_resumes: datetime | None = None
 
@@ -118,6 +120,8 @@ class Oracle:
     def _refusal(
         self, account: Account, wish: Wish, now: datetime, mark: Fraction | None, *, waits: bool
     ) -> Refusal | None:
+        if wish.symbol in self.untradable:
+            return Refusal(["INSTRUMENT_NOT_TRADABLE"])
         if wish.limit is None and not (waits and wish.stop is not None) and not self.fresh(wish.symbol, now):
             return Refusal(["INSTRUMENT_NOT_TRADABLE"])
         stop = self.stop_of(wish, mark) if waits else None
@@ -259,6 +263,14 @@ class Oracle:
         quantity = min(ticket.left, price.ask_left if buys else price.bid_left)
         if not quantity or (ticket.wish.tif == "FOK" and quantity < ticket.left):
             return
+        if buys and at > ticket.worst:
+            with ticket.aside():
+                rest = replace(ticket.wish, quantity=ticket.left)
+                lacking = self.needs(ticket.account, rest, at) > max(self.free(ticket.account), ZERO)
+            if lacking:
+                ticket.end("CANCELLED", now, TOO_DEAR)
+                return
+            ticket.worst = at
         if buys:
             price.ask_left -= quantity
         else:

@@ -100,9 +100,7 @@ class Pit:
         relay = HandRelay(services.database)
         services = replace(services, relay=relay)
         await seed_catalogue(services)
-        instruments = table(InstrumentRow)
-        async with services.database.write() as tx:
-            await tx.execute(update(instruments).where(instruments.c.symbol == UNTRADABLE).values(tradable=False))
+        await tradable_again(services)
         ada, bob, admin = [
             await context_of(services, await signed_up(services, f"{name}@example.com"))
             for name in ("ada", "bob", "admin")
@@ -158,3 +156,10 @@ def _broker(services: Services) -> PaperBroker:
     broker = TradingFloor(services).broker
     broker._leads = lambda: True  # the feed that has the lease is the test's hand
     return broker
+
+
+async def tradable_again(services: Services) -> None:
+    """Every instrument but the one that never is."""
+    instruments = table(InstrumentRow)
+    async with services.database.write() as tx:
+        await tx.execute(update(instruments).values(tradable=instruments.c.symbol != UNTRADABLE))

@@ -7,10 +7,12 @@ from uuid import UUID
 
 from models.book import Book, Proposal, Rules, worst_price
 from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, Severity, TradingState
+from models.equity import LOSSES, Figure
 from models.orders import Order
 from models.portfolios import TradingStatus
 from models.pretrade import assess
 from models.risk import RiskCheck, RiskLimit
+from models.scenarios import Year
 from tests.support.clock import START
 from tests.support.orders import a_quote, an_order
 from tests.support.samples import OWNER_ID, PORTFOLIO_ID, a_portfolio, a_position
@@ -46,7 +48,9 @@ def a_book(cash: str = "100000", held: str | None = None, *working: Order, **giv
 
 def limited(book: Book, kind: RiskLimitKind, threshold: str) -> Book:
     limit = RiskLimit(UUID(int=5), PORTFOLIO_ID, OWNER_ID, kind, D(threshold), Severity.WARNING)
-    return replace(book, limits={**book.limits, kind: limit})
+    nothing = {kind: Figure(D(0))} if kind in LOSSES else {}
+    year = book.year or (Year([]) if kind is RiskLimitKind.MAX_VALUE_AT_RISK else None)
+    return replace(book, limits={**book.limits, kind: limit}, losses={**nothing, **book.losses}, year=year)
 
 
 def wish(side: OrderSide, quantity: str, limit: str | None = "100", **given: Any) -> Proposal:

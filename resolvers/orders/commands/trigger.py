@@ -7,13 +7,12 @@ from sqlalchemy import update
 
 from infrastructure.services import Services
 from models import facts
-from models.book import Book, Proposal, Rules, exposure, funds, worst_price
+from models.book import Book, Proposal, Rules, shortfall, worst_price
 from models.enums import EventType, OrderSide, OrderStatus
-from models.lifecycle import is_due, rejected, reserve, triggered
-from models.money import ZERO, text
+from models.lifecycle import is_due, rejected, triggered
+from models.money import text
 from models.orders import Order
 from resolvers.orders import store
-from resolvers.orders.appraisal import without
 from resolvers.orders.inputs import rules_of
 from resolvers.portfolios.store import lock
 
@@ -33,12 +32,13 @@ async def trigger_order(services: Services, order_id: UUID, version: int) -> Ord
             return None
         book = await store.book(tx, portfolio, [before.symbol])
         price = _reserve_price(book, before, rules)
-        lacking = _lacking(book, before, price, rules)
+        lacking = None if price is None else shortfall(book, before, price, rules)
         if lacking is None:
             after = triggered(before, price, rules.commission_rate, now)
             tx.record(facts.of_order(EventType.ORDER_TRIGGERED, after, None))
         else:
-            after = rejected(before, lacking, now)
+            needed, there = text(lacking.required), text(lacking.available)
+            after = rejected(before, f"Triggered without funds: it needs {needed} of {there} buying power.", now)
             tx.record(facts.of_order(EventType.ORDER_REJECTED, after, None))
         await store.change(tx, portfolio, before, after)
     return after
@@ -47,25 +47,8 @@ async def trigger_order(services: Services, order_id: UUID, version: int) -> Ord
 def _reserve_price(book: Book, order: Order, rules: Rules) -> Decimal | None:
     if order.side is OrderSide.SELL:
         return None
-    return worst_price(_proposal(order), book.quotes.get(order.symbol), rules) or order.reserve_price
-
-
-def _lacking(book: Book, order: Order, price: Decimal | None, rules: Rules) -> str | None:
-    """What is missing for a buy that may cost more than it has held back; none if it is there."""
-    if (
-        price is None
-        or reserve(order.side, price, order.remaining_quantity, rules.commission_rate) <= order.reserved_cash
-    ):
-        return None
-    rest, proposal = without(book, order), _proposal(order)
-    needs = funds(rest, proposal, exposure(rest, proposal, price), rules)
-    if needs.required <= max(needs.available, ZERO):
-        return None
-    return f"Triggered without funds: it needs {text(needs.required)} of {text(needs.available)} buying power."
-
-
-def _proposal(order: Order) -> Proposal:
-    return Proposal(order.symbol, order.side, order.type, order.remaining_quantity, order.limit_price)
+    proposal = Proposal(order.symbol, order.side, order.type, order.remaining_quantity, order.limit_price)
+    return worst_price(proposal, book.quotes.get(order.symbol), rules) or order.reserve_price
 
 
 async def move_stops(services: Services, orders: list[Order]) -> None:
