@@ -45,7 +45,7 @@ async def stalled(server: str, token: str, stack: contextlib.AsyncExitStack) -> 
     )
     await connection.recv()
     await connection.send(orjson.dumps({"type": "subscribe", "id": "s", "payload": {"query": LARGE}}).decode())
-    connection.transport.pause_reading()  # type: ignore[attr-defined]
+    connection.transport.pause_reading()
     return connection
 
 
