@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graph import errors, graphiql, probes
+from graph import graphiql, probes
 from graph.process import build_process, build_services
 from graph.schema import build_schema
 from graph.wire.fanout import Fanout
@@ -55,7 +55,6 @@ def create_app(
             await process.start()
             yield
             await settle()
-            await errors.settle()
         finally:
             await process.stop()
 

@@ -4,27 +4,26 @@ A refusal of a command is an error in its payload. What is wrong with the reques
 `extensions.code`. Anything else is ours: it is logged, and the caller gets a correlation id and nothing more.
 """
 
-import asyncio
 import functools
-import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, ParamSpec, TypeVar
 
 import strawberry
 import structlog
-from graphql import GraphQLError, GraphQLSyntaxError, ValueNode, VariableNode
-from strawberry.extensions import SchemaExtension
+from graphql import GraphQLError, GraphQLSyntaxError
 
 import graph.words  # noqa: F401  # reason: makes the enums known before a type names them
 from graph.base import later, list_of
+from graph.codes import Code
 from graph.scalars import ScalarError
-from infrastructure.database import COMMITS, DatabaseUnavailable, OutcomeUnknown
+from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from models import errors as domain
 from models.cursors import CursorExpired
 from models.enums import ErrorCode
 from models.orders import Order
+from models.payloads import camel
 from models.risk import RiskCheck
 from resolvers.context import Context
 
@@ -32,22 +31,11 @@ P = ParamSpec("P")
 Answer = TypeVar("Answer", bound="Payload")
 T = TypeVar("T")
 
-PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
-VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
-BAD_USER_INPUT = "BAD_USER_INPUT"
-UNAVAILABLE_CODE = "UNAVAILABLE"
-FORBIDDEN = "FORBIDDEN"
-DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 UNAVAILABLE = "The database can't be reached just now: this could not be read. Try again."
 NOTHING_WRITTEN = "The database can't be reached just now; nothing was written. Try again."
 
-_NUL_WRITTEN = re.compile(r"\\u(0000|\{0+\})")
 
 logger = structlog.get_logger(__name__)
-
-_running: set[asyncio.Task[Any]] = set()
-"""Mutations in work: the loop itself keeps only weak references to tasks."""
 
 
 def _is(kind: type[domain.Fault], about_input: bool | None = None) -> Any:
@@ -137,26 +125,21 @@ class Payload:
 def answering(
     payload: type[Answer],
 ) -> Callable[[Callable[P, Awaitable[Answer]]], Callable[P, Coroutine[Any, Any, Answer]]]:
-    """Decorate a mutation's resolver: what refuses it becomes `payload(errors=...)`.
-
-    Where nobody watches its commits (`graph.wire.lasting`) it runs shielded: once begun it ends, though its caller has
-    left.
-    """
+    """Decorate a mutation's resolver: what refuses it becomes `payload(errors=...)`."""
 
     def around(resolver: Callable[P, Awaitable[Answer]]) -> Callable[P, Coroutine[Any, Any, Answer]]:
         @functools.wraps(resolver)
         async def answered(*args: P.args, **kwargs: P.kwargs) -> Answer:
             try:
-                work = _alone(resolver, *args, **kwargs)
-                return await (_shielded(work) if COMMITS.get() is None else work)
+                return await _alone(resolver, *args, **kwargs)
             except domain.Refused as refused:
                 return payload(errors=list(refused.faults))
             except domain.Unauthenticated as error:
                 return payload(errors=[domain.Fault(ErrorCode.UNAUTHENTICATED, str(error))])
             except DatabaseUnavailable as error:
-                raise GraphQLError(NOTHING_WRITTEN, extensions={"code": UNAVAILABLE_CODE}) from error
+                raise an_error(NOTHING_WRITTEN, Code.UNAVAILABLE) from error
             except OutcomeUnknown:
-                return payload(errors=[domain.Fault(ErrorCode.OUTCOME_UNKNOWN, _ask_again(kwargs.values()))])
+                return payload(errors=[domain.Fault(ErrorCode.OUTCOME_UNKNOWN, ask_again(_keys(kwargs.values())))])
 
         return answered
 
@@ -174,70 +157,31 @@ async def _alone(resolver: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P
         context.forget()
 
 
-async def settle() -> None:
-    """Wait until every mutation that was begun on this loop has ended."""
-    loop = asyncio.get_running_loop()
-    if mine := [task for task in _running if task.get_loop() is loop]:
-        await asyncio.wait(mine)
+def ask_again(arguments: Iterable[Mapping[str, Any]]) -> str:
+    """What to do about an outcome that is not known: by the keys in a mutation's arguments, it is safe to ask again."""
+    keys = [
+        (name, key)
+        for argument in arguments
+        for name in ("clientOrderId", "idempotencyKey")
+        if (key := argument.get(name))
+    ]
+    if not keys:
+        return "It is not known whether this was done: look before you ask again."
+    named = " and ".join(f"{name} {key!r}" for name, key in keys)
+    return f"It is not known whether this was done. Ask again with {named}: it is never done twice."
 
 
-async def _shielded(work: Awaitable[T]) -> T:
-    task = asyncio.ensure_future(work)
-    if isinstance(task, asyncio.Task):
-        _running.add(task)
-        task.add_done_callback(_running.discard)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.add_done_callback(_ended_alone)
-        raise
-
-
-def _ended_alone(task: asyncio.Future[Any]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, domain.Refused | domain.Unauthenticated):
-        logger.error("a mutation failed after its caller had left", exc_info=error)
-
-
-def _ask_again(arguments: Iterable[object]) -> str:
+def _keys(arguments: Iterable[object]) -> Iterator[dict[str, Any]]:
     for argument in arguments:
-        for name, said in (("client_order_id", "clientOrderId"), ("idempotency_key", "idempotencyKey")):
-            if key := getattr(argument, name, None):
-                return f"It is not known whether this was done. Ask again with {said} {key!r}: it is never done twice."
-    return "It is not known whether this was done: look before you ask again."
+        yield {camel(name): getattr(argument, name, None) for name in ("client_order_id", "idempotency_key")}
 
 
 # ---------------------------------------------------------------- what is wrong with the request, and what is ours
 
 
-class Phases(SchemaExtension):
-    """Refuses what can't be stored, and marks the errors of validation: later they look like those of variables."""
-
-    def on_validate(self) -> Iterator[None]:
-        """Before and after it."""
-        context = self.execution_context
-        if _NUL_WRITTEN.search(context.query or "") or _has_nul(context.variables):
-            refused = GraphQLError("A text can't have the character NUL in it.", extensions={"code": BAD_USER_INPUT})
-            context.pre_execution_errors = [refused]
-            yield
-            return
-        yield
-        for error in self.execution_context.pre_execution_errors or ():
-            node = error.nodes[0] if error.nodes else None
-            literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
-            coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)
-
-
-def _has_nul(value: object) -> bool:
-    """Whether a text anywhere in a request's variables has a NUL, which PostgreSQL does not keep."""
-    left = [value]
-    while left:
-        item = left.pop()
-        if isinstance(item, str) and "\0" in item:
-            return True
-        if isinstance(item, dict | list):
-            left.extend(item.values() if isinstance(item, dict) else item)
-    return False
+def an_error(message: str, code: Code, **more: Any) -> GraphQLError:
+    """What is told to a caller as it is."""
+    return GraphQLError(message, extensions={"code": code, **more})
 
 
 def said(error: GraphQLError) -> GraphQLError:
@@ -246,12 +190,12 @@ def said(error: GraphQLError) -> GraphQLError:
         return error
     cause = _cause(error)
     if isinstance(cause, GraphQLError | ScalarError):
-        return coded(error, PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else BAD_USER_INPUT)
+        return coded(error, Code.GRAPHQL_PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else Code.BAD_USER_INPUT)
     known = _known(cause)
     if known is None:
         correlation_id = secrets.token_hex(8)
         logger.error("internal error", correlation_id=correlation_id, path=error.path, exc_info=cause)
-        known = "Internal error", {"code": "INTERNAL", "correlationId": correlation_id}
+        known = "Internal error", {"code": Code.INTERNAL, "correlationId": correlation_id}
     message, extensions = known
     return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)
 
@@ -262,7 +206,7 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def coded(error: GraphQLError, code: str) -> GraphQLError:
+def coded(error: GraphQLError, code: Code) -> GraphQLError:
     """The error, with its code."""
     error.extensions = {**(error.extensions or {}), "code": code}
     return error
@@ -272,16 +216,16 @@ def _known(cause: BaseException) -> tuple[str, dict[str, Any]] | None:
     """The message and extensions of a failure that the caller is told of."""
     match cause:
         case domain.BadRequest():
-            return str(cause), {"code": BAD_USER_INPUT, "argument": cause.argument}
+            return str(cause), {"code": Code.BAD_USER_INPUT, "argument": cause.argument}
         case domain.Unauthenticated():
-            return str(cause), {"code": "UNAUTHENTICATED", "reason": cause.reason}
+            return str(cause), {"code": Code.UNAUTHENTICATED, "reason": cause.reason}
         case domain.Throttled():
             retry_after_ms = round(cause.retry_after_s * 1000)
-            return str(cause), {"code": "THROTTLED", "retryAfterMs": retry_after_ms}
+            return str(cause), {"code": Code.THROTTLED, "retryAfterMs": retry_after_ms}
         case domain.Refused():
             return str(cause), {"code": cause.faults[0].code.value}
         case CursorExpired():
-            return str(cause), {"code": "CURSOR_EXPIRED"}
+            return str(cause), {"code": Code.CURSOR_EXPIRED}
         case DatabaseUnavailable():
-            return UNAVAILABLE, {"code": UNAVAILABLE_CODE}
+            return UNAVAILABLE, {"code": Code.UNAVAILABLE}
     return None

@@ -58,7 +58,12 @@ async def _nodes(info: Info, ids: Ids) -> list[object]:
     most = info.context.services.settings.page_size_max
     if len(ids) > most:
         raise BadRequest(f"`ids` has {len(ids)}: it may have {most} at most.", "ids")
-    return await asyncio.gather(*[_found(info.context, given, "ids") for given in ids])
+    # One that is no id, or can't be read, is an error of its own: the others are there.
+    return await asyncio.gather(*[_each(info.context, given) for given in ids], return_exceptions=True)
+
+
+async def _each(ctx: Context, given: str) -> object:
+    return await _found(ctx, given, "ids")
 
 
 @strawberry.type
@@ -66,4 +71,6 @@ class NodeQueries:
     """What can be asked by id alone."""
 
     node: Node | None = resolved(_node, "Anything by its id; null for what there is not, or is someone else's.")
-    nodes: list[Node | None] = resolved(_nodes, "Many by their ids, in their order.")
+    nodes: list[Node | None] = resolved(
+        _nodes, "Many by their ids, in their order; null for what there is not, or is someone else's."
+    )

@@ -89,5 +89,8 @@ async def _look(services: Services) -> None:
         pass  # as it was when it could be known last
     for role, used in services.database.used.items():
         gauges.connections.labels(role).set(used)
+    for kind, counts in services.cache.counts.items():
+        for source, count in vars(counts).items():
+            gauges.cached.labels(kind, source).set(count)
     ages = [quote.age(now).total_seconds() for quote in services.quotes.all()]
     gauges.feed_age.set(min(ages, default=-1))

@@ -3,13 +3,12 @@
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
 
 from graph.accounts import AccountMutations, AccountQueries
 from graph.allocations import AllocationMutations
-from graph.errors import ERROR_TYPES, Phases, said
+from graph.caching import CacheQueries
+from graph.errors import ERROR_TYPES
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
 from graph.marketdata import MarketQueries, MarketSubscriptions
@@ -34,6 +33,7 @@ class Query(
     MarketQueries,
     RiskQueries,
     EventQueries,
+    CacheQueries,
 ):
     """The questions of every domain."""
 
@@ -51,18 +51,11 @@ class Subscription(EventSubscriptions, MarketSubscriptions, PortfolioSubscriptio
 
 
 class Schema(strawberry.Schema):
-    """Strawberry's, with our errors, and a context of its own for each operation on a websocket.
-
-    `needed` says which scope each operation needs (`Mutation.placeOrder`).
-    """
+    """Strawberry's. `needed` says which scope each operation needs (`Mutation.placeOrder`)."""
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         self.needed = describe_scopes(self._schema)
-
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:  # noqa: ARG002 - reason: Strawberry's signature
-        """Give each its code, or mask and log it: the one way out for errors of every kind of operation."""
-        errors[:] = [said(error) for error in errors]
 
 
 def build_schema() -> Schema:
@@ -72,7 +65,6 @@ def build_schema() -> Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=ERROR_TYPES,
-        extensions=[Phases],
         config=StrawberryConfig(auto_camel_case=True, scalar_map=SCALARS),
     )
 

@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import Table, insert, select, text, update
 
 from infrastructure.database import Transaction
-from infrastructure.log import EVENTS, HEAD
+from infrastructure.log import EVENTS, HEAD, VERSIONS
 from infrastructure.rows import values
 from models.columns import Words
 from models.events import Event, chained
 
 _COPY_S_MAX = 600
+_VERSION = ("aggregate_type", "aggregate_id", "version")
 _NO_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
@@ -56,6 +57,7 @@ class BulkLoad:
             self._seq += 1
             self._link = chained(self._link, event.digest)
             rows.append({**values(event), "seq": self._seq, "payload": event.payload.decode(), "hash": self._link})
+        await self.add(VERSIONS, [{name: row[name] for name in _VERSION} for row in rows])
         await self.add(EVENTS, rows)
 
     async def end(self) -> int:

@@ -33,6 +33,12 @@ class Metrics:
         self.feed_age = Gauge(
             "tradegraph_feed_age_seconds", "The age of the newest quote; -1 where there is none.", registry=registry
         )
+        self.cached = Gauge(
+            "tradegraph_cache_values",
+            "Values that were asked for, by kind and by where they came from.",
+            ["kind", "source"],
+            registry=registry,
+        )
         self._counted: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def operation(self, kind: str, outcome: str, seconds: float) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from infrastructure.cache import Kind
+from models.enums import ErrorCode
+from models.errors import Fault, Refused
 from resolvers.context import Context
 
 TTL_S = 300.0
@@ -52,3 +54,33 @@ async def through_cache(
     """The value of each key; `load` reads what the cache does not have."""
     seen = 0 if ctx.viewer is None else ctx.viewer.seen
     return await ctx.services.cache.many(kind, owner_of(ctx), keys, load, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedKind:
+    """What became of the values of one kind that were asked for."""
+
+    name: str
+    memory: int
+    redis: int
+    loaded: int
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatistics:
+    """What a process's cache keeps, and what became of what was asked for."""
+
+    entries: int
+    bytes: int
+    evicted: int
+    kinds: list[CachedKind]
+
+
+def statistics(ctx: Context) -> CacheStatistics:
+    """Of the process that answers. Raises `Unauthenticated`, or `Refused` FORBIDDEN for who is no ADMIN."""
+    if not ctx.signed_in().is_admin:
+        raise Refused(Fault(ErrorCode.FORBIDDEN, "Only an ADMIN can see what the cache does."))
+    cache = ctx.services.cache
+    kinds = [CachedKind(name, **vars(counts)) for name, counts in sorted(cache.counts.items())]
+    return CacheStatistics(len(cache.memory), cache.memory.bytes, cache.memory.evicted, kinds)

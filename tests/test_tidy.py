@@ -20,6 +20,7 @@ DECISION_LINES_MAX = 59
 CATCHES_ALL = {
     "graph/wire/fanout.py": "one subscription's failure is said to its reader, masked and logged; others go on",
     "infrastructure/broker.py": "an order that can't be dealt with is logged and left aside; the market goes on",
+    "graph/wire/http.py": "whatever goes wrong before an operation is said in JSON, masked and logged",
     "graph/wire/pipeline.py": "whatever an operation raises is said to its caller, masked and logged",
     "infrastructure/background.py": "a background task's failure is logged; it never ends the task unseen",
 }

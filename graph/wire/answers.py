@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from graphql import GraphQLError
 
+from graph.codes import Code
 from graph.errors import said
 
 
@@ -30,11 +31,11 @@ class Answer:
         return cls(errors=shown(errors), executed=False)
 
     @property
-    def code(self) -> str | None:
+    def code(self) -> Code | None:
         """The code of the first error; none if all went well."""
         if not self.errors:
             return None
-        code: str = self.errors[0]["extensions"]["code"]
+        code: Code = self.errors[0]["extensions"]["code"]
         return code
 
     @property
@@ -56,8 +57,11 @@ class Answer:
         return content
 
     def encoded(self) -> bytes:
-        """JSON."""
-        return orjson.dumps(self.content)
+        """JSON; what can't be written so is ours, like any other failure."""
+        try:
+            return orjson.dumps(self.content)
+        except orjson.JSONEncodeError as error:
+            return orjson.dumps(Answer.refused(failed(error)).content)
 
 
 def shown(errors: Iterable[GraphQLError]) -> list[Any]:

@@ -1,19 +1,20 @@
 """GraphQL documents: parsed and validated once, then kept while they are in use."""
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
-    ValueNode,
-    VariableNode,
+    SelectionSetNode,
     parse,
     specified_rules,
     validate,
@@ -21,13 +22,16 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from graph.errors import BAD_USER_INPUT, VALIDATION_FAILED, coded
+from graph.codes import Code
+from graph.errors import an_error
+from graph.wire.explaining import of_document
 from infrastructure.settings import Settings
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX = 20
 """Of what is wrong with a document so much is said, no more."""
 COMMENTS_MAX = 500
+REPEATS_MAX = 30
 _INTROSPECTION = re.compile(r"__(schema|type)\b")
 
 
@@ -90,11 +94,10 @@ class Documents:
             )
         except GraphQLError as error:
             raise Invalid(error) from None
-        errors = validate(
-            self._schema, node, RULES, max_errors=ERRORS_MAX, hide_suggestions=not settings.shows_suggestions
-        )
-        if errors:
-            raise Invalid(*map(_with_code, errors))
+        _must_not_repeat(node)
+        suggests = settings.shows_suggestions
+        if errors := validate(self._schema, node, RULES, max_errors=ERRORS_MAX, hide_suggestions=not suggests):
+            raise Invalid(*(of_document(error, node, self._schema, suggests=suggests) for error in errors))
         introspects = _INTROSPECTION.search(text) is not None and bool(
             validate(self._schema, node, [NoSchemaIntrospectionCustomRule])
         )
@@ -102,14 +105,27 @@ class Documents:
         return Document(text, node, _operations(node), fragments, introspects)
 
 
+def _must_not_repeat(node: DocumentNode) -> None:
+    """Raise `Invalid` for a field that stands too often in one selection: validation compares each with each."""
+    left: list[SelectionSetNode] = [each.selection_set for each in node.definitions if hasattr(each, "selection_set")]
+    while left:
+        names: Counter[str] = Counter()
+        level = [left.pop()]
+        while level:
+            for selection in level.pop().selections:
+                if isinstance(selection, InlineFragmentNode):
+                    level.append(selection.selection_set)
+                elif isinstance(selection, FieldNode):
+                    names[(selection.alias or selection.name).value] += 1
+                    if selection.selection_set:
+                        left.append(selection.selection_set)
+        for name, count in names.most_common(1):
+            if count > REPEATS_MAX:
+                message = f"`{name}` stands {count} times in one selection: it may do so {REPEATS_MAX} times."
+                raise Invalid(an_error(message, Code.TOO_COMPLEX, most=REPEATS_MAX))
+
+
 def _operations(node: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
     found = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
     named: dict[str | None, OperationDefinitionNode] = {each.name.value: each for each in found if each.name}
     return named | {None: found[0]} if len(found) == 1 else named
-
-
-def _with_code(error: GraphQLError) -> GraphQLError:
-    """A value that does not fit is the caller's input, wherever it was written; anything else is the document's."""
-    node = error.nodes[0] if error.nodes else None
-    literal = isinstance(node, ValueNode) and not isinstance(node, VariableNode)
-    return coded(error, BAD_USER_INPUT if literal else VALIDATION_FAILED)

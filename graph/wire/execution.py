@@ -19,6 +19,7 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graph.wire.documents import Document
+from graph.wire.explaining import of_variables
 from resolvers.context import Context
 
 VARIABLE_ERRORS_MAX = 20
@@ -47,7 +48,7 @@ def execution_of(
         given, definitions = dict(variables or {}), operation.variable_definitions
         found = get_variable_values(schema, definitions, given, VARIABLE_ERRORS_MAX, hide_suggestions=not suggests)
         if isinstance(found, list):
-            return found
+            return [of_variables(error, schema, suggests=suggests) for error in found]
         values = found
     return Execution(
         schema,

@@ -13,39 +13,39 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
 from graph import graphiql
+from graph.codes import Code
 from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
 from graph.wire.fanout import Fanout
 from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
-from graph.wire.pipeline import UNKNOWN_OPERATION, Prepared
-from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, unsupported_media_type
+from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, too_slow, unsupported_media_type
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
 from graph.wire.seats import Seats, Taken
 from graph.wire.sse import EVENTS, EventStream
-from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from infrastructure.settings import Settings
-from models.errors import Unauthenticated
 from resolvers.context import Context
 
 OFFERS = (JSON, GRAPHQL)
 """Answers; the first for who does not say what they take."""
+BODY_S_MAX = 10
+"""How long a client may take to send a body."""
 GZIP_IN_THREAD_BYTES = 32 * 1024
 PARTIAL_SUCCESS = 294
 """The draft's own status: there is data, and there are errors."""
 
 STATUS = {
-    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
-    "FORBIDDEN": HTTPStatus.FORBIDDEN,
-    "THROTTLED": HTTPStatus.TOO_MANY_REQUESTS,
-    UNKNOWN_OPERATION: HTTPStatus.UNPROCESSABLE_ENTITY,
-    "INTERNAL": HTTPStatus.INTERNAL_SERVER_ERROR,
-    "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
-    "DEADLINE_EXCEEDED": HTTPStatus.SERVICE_UNAVAILABLE,
-    "OUTCOME_UNKNOWN": HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Code.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Code.THROTTLED: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.UNKNOWN_OPERATION: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.DEADLINE_EXCEEDED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.OUTCOME_UNKNOWN: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Of an operation that was not executed, by the code of its first error; any other is 400."""
-ALWAYS = {"UNAUTHENTICATED", "UNAVAILABLE"}
+ALWAYS = {Code.INTERNAL, Code.UNAUTHENTICATED, Code.UNAVAILABLE}
 """Said by the status also to clients of old, for whom an answer of GraphQL is 200 whatever is in it."""
 
 
@@ -66,10 +66,10 @@ class Endpoint:
             await exchange.send(refusal.answer, refusal.status)
         except Malformed as error:
             await exchange.send(Refusal(HTTPStatus.BAD_REQUEST, str(error)).answer, HTTPStatus.BAD_REQUEST)
-        except (Unauthenticated, DatabaseUnavailable) as error:
-            await exchange.send(Answer.refused(failed(error)))
         except Gone:
             pass
+        except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said in JSON, masked and logged
+            await exchange.send(Answer.refused(failed(error)))
 
 
 class Gone(Exception):  # noqa: N818 - reason: nobody is left to be told
@@ -159,16 +159,29 @@ class Exchange:
         most, said = self._settings.body_bytes_max, self._headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > most:
             raise too_large(most)
-        body = bytearray()
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            body += message.get("body", b"")
-            if len(body) > most:
-                raise too_large(most)
-            if not message.get("more_body", False):
-                return bytes(body)
+        body, more = await self._part()
+        if more or len(body) > most:
+            body = await self._rest(bytearray(body), most, more=more)
+        return body
+
+    async def _rest(self, body: bytearray, most: int, *, more: bool) -> bytes:
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                while more and len(body) <= most:
+                    part, more = await self._part()
+                    body += part
+        except TimeoutError:
+            raise too_slow(BODY_S_MAX) from None
+        if len(body) > most:
+            raise too_large(most)
+        return bytes(body)
+
+    async def _part(self) -> tuple[bytes, bool]:
+        """What has come of the body, and whether there is more."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        return message.get("body", b""), message.get("more_body", False)
 
     async def _context(self) -> Context:
         client = self._scope.get("client")
@@ -185,7 +198,7 @@ class Exchange:
         if self._streams:
             await self._stream(request, ctx)
             return
-        await self.send(await self._pipeline.answer(self._prepared(request, ctx), ctx))
+        await self.send(await self._pipeline.answer(self._pipeline.prepare(request, ctx), ctx))
 
     async def _stream(self, request: GraphQLRequest, ctx: Context) -> None:
         """Answer by server-sent events, for as long as there are any."""
@@ -195,13 +208,10 @@ class Exchange:
                 if ctx.viewer is not None:
                     taken.callback(self._seats.take_user(ctx.viewer.user.id).leave)
             except Taken as full:
-                raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, str(full), "THROTTLED") from None
+                raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, str(full), Code.THROTTLED) from None
             stream = EventStream(self._fanout, self._settings, self._receive, self._send)
             taken.enter_context(self._seats.guest(stream))
             await stream.run(request, ctx, self._context, self._headers.get("last-event-id") or None)
-
-    def _prepared(self, request: GraphQLRequest, ctx: Context) -> Prepared:
-        return self._pipeline.prepare(request, ctx)
 
     async def _answer_batch(self, values: list[Any]) -> None:
         """Each in its turn, as mutations have an order; each with loaders and a log position of its own."""
@@ -214,7 +224,7 @@ class Exchange:
         ctx = await self._context()
         answers = []
         for request in requests:
-            answers.append(await self._pipeline.answer(self._prepared(request, ctx), ctx))
+            answers.append(await self._pipeline.answer(self._pipeline.prepare(request, ctx), ctx))
             ctx.renew()
         headers = {name: value for answer in answers for name, value in answer.headers.items()}
         await self._send_content(HTTPStatus.OK, orjson.dumps([answer.content for answer in answers]), headers)
@@ -223,7 +233,10 @@ class Exchange:
         """The answer, with the status that it has of itself if none is given."""
         status = self._status(answer) if status is None else status
         headers = answer.headers
-        if answer.code == "THROTTLED" and (after_ms := answer.errors[0]["extensions"].get("retryAfterMs")) is not None:
+        if (
+            answer.code == Code.THROTTLED
+            and (after_ms := answer.errors[0]["extensions"].get("retryAfterMs")) is not None
+        ):
             headers |= {"retry-after": str(-(-after_ms // 1000))}
         if status == HTTPStatus.UNAUTHORIZED:
             headers |= {"www-authenticate": "Bearer"}

@@ -1,7 +1,7 @@
 """Mutations: once begun they end, though their caller has left; past their deadline nothing more is begun."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import structlog
@@ -9,7 +9,6 @@ import structlog
 from infrastructure.database import COMMITS, Commits
 
 T = TypeVar("T")
-KEYS = ("clientOrderId", "idempotencyKey")
 
 logger = structlog.get_logger(__name__)
 
@@ -68,18 +67,3 @@ def _ended_alone(task: asyncio.Future[Any]) -> None:
     error = None if task.cancelled() else task.exception()
     if error is not None:
         logger.error("a mutation failed after its caller had left", exc_info=error)
-
-
-def ask_again(arguments: Iterable[Mapping[str, Any]]) -> str:
-    """What to do about an outcome that is not known: to name the keys is to be safe."""
-    named = " and ".join(f"{name} {key!r}" for name, key in _keys(arguments))
-    if not named:
-        return "It is not known whether this was done: look before you ask again."
-    return f"It is not known whether this was done. Ask again with {named}: it is never done twice."
-
-
-def _keys(arguments: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    for argument in arguments:
-        for name in KEYS:
-            if key := argument.get(name):
-                yield name, key

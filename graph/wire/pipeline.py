@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import strawberry
-from graphql import ExecutionResult, FieldNode, GraphQLError, OperationDefinitionNode, OperationType
+from graphql import ExecutionResult, FieldNode, OperationDefinitionNode, OperationType
 from graphql.execution import (
     Executor,
     create_source_event_stream,
@@ -19,15 +19,17 @@ from graphql.execution import (
 )
 from graphql.utilities import value_from_ast_untyped
 
-from graph.errors import BAD_USER_INPUT, DEADLINE_EXCEEDED, FORBIDDEN, OUTCOME_UNKNOWN, coded
+from graph.codes import Code
+from graph.errors import an_error, ask_again
 from graph.wire.answers import Answer, failed, shown
 from graph.wire.documents import Document, Documents, Invalid
 from graph.wire.execution import execution_of
-from graph.wire.lasting import Late, ask_again, to_its_end
+from graph.wire.lasting import Late, to_its_end
 from graph.wire.requests import GraphQLRequest
 from infrastructure.settings import Settings
 from resolvers.context import Context
 
+TOO_LATE = "It took too long; nothing was written. Try again."
 NO_INTROSPECTION = "The schema can't be asked for here: it is in the documentation."
 
 
@@ -105,17 +107,16 @@ class Pipeline:
             return Prepared(request, refusal=Answer.refused(*invalid.errors))
         operation = document.operations.get(request.operation_name or None)
         if operation is None:
-            refusal = Answer.refused(GraphQLError(_which(request, document), extensions={"code": UNKNOWN_OPERATION}))
+            refusal = Answer.refused(an_error(_which(request, document), Code.UNKNOWN_OPERATION))
             return Prepared(request, document, refusal=refusal)
         if document.introspects and not self._shows_schema(ctx):
-            refusal = Answer.refused(GraphQLError(NO_INTROSPECTION, extensions={"code": FORBIDDEN}))
+            refusal = Answer.refused(an_error(NO_INTROSPECTION, Code.FORBIDDEN))
             return Prepared(request, document, operation, refusal=refusal)
         executor = execution_of(
             self._graphql, document, operation, request.variables, ctx, suggests=self._settings.shows_suggestions
         )
         if isinstance(executor, list):
-            refusal = Answer.refused(*(coded(error, BAD_USER_INPUT) for error in executor))
-            return Prepared(request, document, operation, refusal=refusal)
+            return Prepared(request, document, operation, refusal=Answer.refused(*executor))
         return Prepared(request, document, operation, executor)
 
     async def answer(self, prepared: Prepared, ctx: Context) -> Answer:
@@ -203,31 +204,28 @@ class Pipeline:
     async def _executed(self, prepared: Prepared) -> Answer:
         deadline_s = self._settings.operation_ms / 1000
         if prepared.kind is OperationType.SUBSCRIPTION:
-            return Answer.refused(GraphQLError(NO_STREAM, extensions={"code": BAD_USER_INPUT}))
+            return Answer.refused(an_error(NO_STREAM, Code.BAD_USER_INPUT))
         try:
             if prepared.kind is OperationType.MUTATION:
-                result = await to_its_end(self._result(prepared), deadline_s)
-            else:
-                pending = self._execute(prepared)
-                if isinstance(pending, ExecutionResult):
-                    result = pending
-                else:
-                    async with asyncio.timeout(deadline_s):
-                        result = await pending
+                return await to_its_end(self._mutated(prepared), deadline_s)
+            result = self._execute(prepared)
+            if not isinstance(result, ExecutionResult):
+                async with asyncio.timeout(deadline_s):
+                    result = await result
+            return _of(result)
         except TimeoutError:
-            return _late("It took too long: ask for less at once.", DEADLINE_EXCEEDED)
+            return Answer.refused(an_error("It took too long: ask for less at once.", Code.DEADLINE_EXCEEDED))
         except Late as late:
             if late.written:
-                return _late(ask_again(_arguments(prepared)), OUTCOME_UNKNOWN)
-            return _late("It took too long; nothing was written. Try again.", DEADLINE_EXCEEDED)
-        return _of(result)
+                return Answer.refused(an_error(ask_again(_arguments(prepared)), Code.OUTCOME_UNKNOWN))
+            return Answer.refused(an_error(TOO_LATE, Code.DEADLINE_EXCEEDED))
 
-    async def _result(self, prepared: Prepared) -> ExecutionResult:
+    async def _mutated(self, prepared: Prepared) -> Answer:
+        """Also what goes wrong is said here, and so logged, though nobody may be left to hear it."""
         result = self._execute(prepared)
-        return result if isinstance(result, ExecutionResult) else await result
+        return _of(result if isinstance(result, ExecutionResult) else await result)
 
 
-UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
 NO_STREAM = "A subscription needs a websocket (graphql-transport-ws), or `Accept: text/event-stream`."
 
 
@@ -236,10 +234,6 @@ def _which(request: GraphQLRequest, document: Document) -> str:
     if request.operation_name:
         return f"The document has no operation of this name: it has {names or 'one without a name'}."
     return f"The document has several operations: name one of {names} in `operationName`." if names else "No operation."
-
-
-def _late(message: str, code: str) -> Answer:
-    return Answer.refused(GraphQLError(message, extensions={"code": code}))
 
 
 def _of(result: ExecutionResult) -> Answer:

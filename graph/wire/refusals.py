@@ -2,44 +2,44 @@
 
 from http import HTTPStatus
 
-from graphql import GraphQLError
-
-from graph.errors import BAD_USER_INPUT
+from graph.codes import Code
+from graph.errors import an_error
 from graph.wire.answers import Answer
-
-METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
-NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
-PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
-UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class Refusal(Exception):  # noqa: N818 - reason: an answer, not an error of the program
     """An HTTP exchange that ends with this status, and with `answer` as its body."""
 
-    def __init__(self, status: HTTPStatus, message: str, code: str = BAD_USER_INPUT, **headers: str) -> None:
+    def __init__(self, status: HTTPStatus, message: str, code: Code = Code.BAD_USER_INPUT, **headers: str) -> None:
         super().__init__(message)
         self.status = status
-        self.answer = Answer.refused(GraphQLError(message, extensions={"code": code}))
+        self.answer = Answer.refused(an_error(message, code))
         self.answer.headers |= headers
 
 
 def method_not_allowed(message: str, allow: str) -> Refusal:
     """405."""
-    return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, message, METHOD_NOT_ALLOWED, allow=allow)
+    return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, message, Code.METHOD_NOT_ALLOWED, allow=allow)
 
 
 def not_acceptable(offers: tuple[str, ...]) -> Refusal:
     """406."""
     message = f"`Accept` has to let one of these through: {', '.join(offers)}."
-    return Refusal(HTTPStatus.NOT_ACCEPTABLE, message, NOT_ACCEPTABLE)
+    return Refusal(HTTPStatus.NOT_ACCEPTABLE, message, Code.NOT_ACCEPTABLE)
 
 
 def too_large(bytes_max: int) -> Refusal:
     """413."""
     message = f"The body may have {bytes_max} bytes, no more."
-    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, PAYLOAD_TOO_LARGE, connection="close")
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, Code.PAYLOAD_TOO_LARGE, connection="close")
+
+
+def too_slow(seconds_max: int) -> Refusal:
+    """408."""
+    message = f"The body has to come within {seconds_max} seconds."
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, message, Code.REQUEST_TIMEOUT, connection="close")
 
 
 def unsupported_media_type(message: str, **headers: str) -> Refusal:
     """415."""
-    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, UNSUPPORTED_MEDIA_TYPE, **headers)
+    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, Code.UNSUPPORTED_MEDIA_TYPE, **headers)

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, log, page, volume
+from tests.bench import api, log, overhead, page, volume
 from tests.support.house import migrated, settings_for
 from tests.support.servers import PostgresServer
 
@@ -30,11 +30,13 @@ async def main() -> None:
             "SQLite": await api.measure(home / "sqlite", f"sqlite:///{home / 'sqlite' / 'tradegraph.db'}"),
             "PostgreSQL": await api.measure(home / "postgresql", postgres.create_database("api")),
         }
+        (home / "overhead").mkdir()
+        wire = await overhead.measure(home / "overhead")
         settings = settings_for(postgres.create_database("log"), home)
         migrated(settings)
         figures = await log.measure(settings)
         version = postgres.execute("SHOW server_version")
-    text = page.written(timings, figures, version, api.WARM_UP)
+    text = page.written(timings, wire, figures, version, api.WARM_UP)
     text = page.with_volume(text, page.volume_of(page.PAGE.read_text(encoding="utf-8")))
     page.PAGE.write_text(text, encoding="utf-8")
     sys.stdout.write(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from resolvers.seed import Volume
 from tests.bench.api import Timing, percentile
+from tests.bench.overhead import BARE
 from tests.bench.volume import Measured, Taken
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
@@ -29,6 +30,16 @@ in a process of its own (`tests/bench/baseline.py`), without schema, types, chec
 | database | question | p50 | p99 | p50 by hand | p99 by hand | ratio of p50 |
 |---|---|---|---|---|---|---|
 {rows}
+
+## The wire by itself
+
+The server's CPU for a request that asks for nothing, `{{ __typename }}`, beside a bare route of Starlette that answers
+a constant, and beside Strawberry's own ASGI application with the same schema, in turn in one run. Who is signed in is
+checked against the database, SQLite here.
+
+| server | ms of CPU | times the bare route |
+|---|---|---|
+{overhead}
 
 ## The event log
 
@@ -89,13 +100,22 @@ def _volume_row(taken: Taken) -> str:
     return f"| {taken.name} | < {taken.target_ms} | " + " | ".join(figures) + " |"
 
 
-def written(timings: Mapping[str, Sequence[Timing]], log: Mapping[str, float], postgresql: str, warm_up: int) -> str:
-    """The page: the timings of each database by its name, the figures of the log, PostgreSQL's version."""
+def written(
+    timings: Mapping[str, Sequence[Timing]],
+    overhead: Mapping[str, float],
+    log: Mapping[str, float],
+    postgresql: str,
+    warm_up: int,
+) -> str:
+    """The page: timings of each database by its name, the wire's overhead, figures of the log, PostgreSQL's version."""
     requests = len(next(iter(timings.values()))[0].ours)
     return TEXT.format(
         requests=requests,
         warm_up=warm_up,
         rows="\n".join(_row(database, timing) for database, found in timings.items() for timing in found),
+        overhead="\n".join(
+            f"| {server} | {cpu_ms:.3f} | {cpu_ms / overhead[BARE]:.2f} |" for server, cpu_ms in overhead.items()
+        ),
         machine="\n".join(f"- {line}" for line in _machine(postgresql)),
         **log,
     )

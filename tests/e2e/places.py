@@ -201,4 +201,4 @@ OWN = {
         id portfolio { id owner { id } } events { edges { node { payload } } } } } } }""",
     "events": "{ events { edges { node { id aggregateId payload } } } }",
 }
-EVERYBODYS = {"instrument", "instruments", "tradingStatus", "marketClock", "streamCursor"}
+EVERYBODYS = {"instrument", "instruments", "tradingStatus", "marketClock", "streamCursor", "cacheStatistics"}

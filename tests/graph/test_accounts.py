@@ -4,14 +4,13 @@ from uuid import UUID
 import pytest
 
 from graph.base import global_id
-from graph.schema import build_schema
 from infrastructure.services import Services
 from models.enums import Role
 from resolvers.accounts.commands import grant_role
 from resolvers.context import Context
 from tests.support.people import PASSWORD, anonymous, context_of, signed_up
+from tests.support.wire import executed
 
-SCHEMA = build_schema()
 AUTH = "{ user { email } accessToken refreshToken expiresAt errors { __typename code message path } }"
 USER = """{
   id email firstName lastName role riskTolerance investmentGoal createdAt
@@ -36,17 +35,16 @@ ADA = {
 
 
 async def answer(ctx: Context, query: str, **variables: Any) -> Any:
-    result = await SCHEMA.execute(query, variables, ctx)
-    assert result.errors is None
+    result = await executed(ctx, query, variables)
+    assert not result.errors
     assert result.data is not None
     return next(iter(result.data.values()))
 
 
 async def refusal(ctx: Context, query: str, **variables: Any) -> dict[str, Any]:
-    result = await SCHEMA.execute(query, variables, ctx)
-    assert result.errors is not None
+    result = await executed(ctx, query, variables)
     (error,) = result.errors
-    return {"message": error.message, **(error.extensions or {})}
+    return {"message": error["message"], **error["extensions"]}
 
 
 async def register(ctx: Context, **changes: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from graph.base import global_id
 from infrastructure.services import Services
-from tests.graph.test_accounts import SCHEMA
 from tests.support.market import Trader
+from tests.support.wire import executed
 
 DONE = ("depositCash", "depositCash", "withdrawCash")
 
@@ -14,8 +14,8 @@ async def test_mutations_when_in_one_document_then_each_answers_with_what_is_so_
     shown = "{ portfolio { cash buyingPower valuation { cash totalValue } } }"
     fields = [f"{name}: {field}({asked}) {shown}" for name, field in zip("abc", DONE, strict=True)]
     document = f"mutation {{ {' '.join(fields)} }}"
-    result = await SCHEMA.execute(document, {}, trader.ctx)
-    assert result.errors is None
+    result = await executed(trader.ctx, document)
+    assert not result.errors
     assert result.data == {
         name: {
             "portfolio": {"cash": cash, "buyingPower": cash, "valuation": {"cash": cash, "totalValue": cash}},

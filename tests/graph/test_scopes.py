@@ -39,6 +39,7 @@ from resolvers.marketdata.commands import seed_catalogue
 from resolvers.portfolios.commands import create_portfolio
 from resolvers.scopes import NEEDS, Need
 from tests.support.people import ADDRESS, context_of, signed_up
+from tests.support.wire import executed, followed
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = build_schema()
@@ -106,8 +107,8 @@ async def refusals(owner: Context, ctx: Context, operation: str) -> set[tuple[st
     query, variables = document(operation)
     if operation.startswith("Subscription."):
         return await _end_of_stream(owner, ctx, query, await with_own(owner, variables))
-    result = await SCHEMA.execute(query, variables, ctx)
-    told = {(str((error.extensions or {})["code"]), error.message) for error in result.errors or ()}
+    result = await executed(ctx, query, variables)
+    told = {(str(error["extensions"]["code"]), error["message"]) for error in result.errors}
     answer = (result.data or {}).get("answer")
     if isinstance(answer, dict):
         told |= {(error["code"], error["message"]) for error in answer.get("errors", ())}
@@ -124,12 +125,10 @@ async def with_own(owner: Context, variables: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _end_of_stream(owner: Context, ctx: Context, query: str, variables: dict[str, Any]) -> set[tuple[str, str]]:
-    results: Any = await SCHEMA.subscribe(query, variables, ctx)
-
     async def end() -> set[tuple[str, str]]:
-        async for result in results:
+        async for result in followed(ctx, query, variables):
             if result.errors:
-                return {(str((error.extensions or {})["code"]), error.message) for error in result.errors}
+                return {(str(error["extensions"]["code"]), error["message"]) for error in result.errors}
         return set()
 
     following = asyncio.create_task(end())

@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 
 from graph.base import global_id
-from graph.schema import build_schema
 from infrastructure.services import Services
 from resolvers.context import Context
 from tests.support.market import Market, Trader, statements
 from tests.support.people import ADDRESS
+from tests.support.wire import executed
 
-SCHEMA = build_schema()
 PREVIEW = """query ($input: PlaceOrderInput!) { previewOrder(input: $input) {
   preview {
     estimatedPrice estimatedNotional estimatedCommission cashAfter buyingPowerAfter positionAfter
@@ -56,8 +55,8 @@ def fresh(ctx: Context) -> Context:
 
 
 async def data(ctx: Context, query: str, variables: dict[str, Any] | None = None) -> Any:
-    result = await SCHEMA.execute(query, variables, fresh(ctx))
-    assert result.errors is None
+    result = await executed(fresh(ctx), query, variables)
+    assert not result.errors
     assert result.data is not None
     return result.data
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from infrastructure.settings import SecretUnusable, Settings, signing_secret
+from infrastructure.settings import Access, SecretUnusable, Settings, signing_secret
 from models.hours import MarketCalendar
 
 
@@ -45,3 +45,23 @@ def test_market_settings_when_they_make_no_sense_then_the_field_is_named(
     monkeypatch.setenv(f"TRADEGRAPH_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+def test_production_when_it_is_said_then_nothing_that_is_known_to_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEGRAPH_ENV", "production")
+    with pytest.raises(ValidationError, match="TRADEGRAPH_SECRET is required where TRADEGRAPH_ENV is production"):
+        Settings()
+    monkeypatch.setenv("TRADEGRAPH_SECRET", "x" * 32)
+    strict = Settings()
+    assert (strict.seeds_demo, strict.shows_suggestions) == (False, False)
+    assert [strict.granted(strict.introspection, to_admin=admin) for admin in (False, True)] == [False, True]
+    monkeypatch.setenv("TRADEGRAPH_SEED_DEMO", "true")
+    monkeypatch.setenv("TRADEGRAPH_INTROSPECTION", "EVERYONE")
+    loose = Settings()
+    assert (loose.seeds_demo, loose.granted(loose.introspection, to_admin=False)) == (True, True)
+    assert not loose.granted(Access.NOBODY, to_admin=True)
+
+
+def test_origins_when_they_are_given_as_text_then_they_are_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADEGRAPH_CORS_ORIGINS", "https://a.example, https://b.example,")
+    assert Settings().cors_origins == ("https://a.example", "https://b.example")

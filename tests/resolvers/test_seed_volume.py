@@ -5,7 +5,9 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, select
 
+from infrastructure.log import VERSIONS
 from infrastructure.services import Services
 from models.enums import OrderStatus, OrderType, TimeInForce
 from models.errors import Refused
@@ -45,6 +47,9 @@ async def test_volume_when_seeded_then_the_log_and_the_tables_say_the_same(servi
     rows = await row_counts(services)
     users, sessions, tokens = await counts(services)
     assert (users, sessions, tokens, rows["orders"], rows["events"], told) == (5, 5, 15, 400, events, [400])
+    async with services.database.read() as connection:
+        kept = await connection.execute(select(func.count()).select_from(VERSIONS))
+    assert kept.scalar_one() == events
 
 
 async def test_volume_when_seeded_then_orders_met_every_fate_and_nobody_is_in_debt(services: Services) -> None:

@@ -83,12 +83,17 @@ async def faults(connection: AsyncConnection, statement: Statement) -> list[str]
 
 def _of_node(node: dict[str, Any]) -> Iterator[str]:
     kind, below = node["Node Type"], node.get("Plans", [])
-    if node.get("Relation Name") in BIG and (fault := _of_scan(node, kind)):
+    if _is_big(node.get("Relation Name", "")) and (fault := _of_scan(node, kind)):
         yield f"{fault} of {node['Relation Name']}: {node.get('Filter', '')}"
     if kind == "Sort" and below[0]["Plan Rows"] > SORTED_MAX and not _limited(below[0]):
         yield f"sort of {below[0]['Plan Rows']} rows by {node['Sort Key']}"
     for each in below:
         yield from _of_node(each)
+
+
+def _is_big(name: str) -> bool:
+    # The log's partitions are called so, and then by their month.
+    return name in BIG or name.startswith("events_")
 
 
 def _of_scan(node: dict[str, Any], kind: str) -> str | None:

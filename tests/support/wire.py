@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,12 @@ import uvicorn
 import websockets
 from starlette.applications import Starlette
 
+from graph.schema import build_schema
+from graph.wire.answers import Answer
+from graph.wire.pipeline import Pipeline
+from graph.wire.requests import GraphQLRequest
 from graph.wire.sockets.protocol import Protocol
+from resolvers.context import Context
 
 SUBPROTOCOL = websockets.Subprotocol("graphql-transport-ws")
 WAIT_S_MAX = 10.0
@@ -43,6 +49,24 @@ class Client:
         answer = await self.execute(query, variables, token)
         assert "errors" not in answer, answer
         return answer["data"]
+
+
+async def executed(ctx: Context, query: str, variables: dict[str, Any] | None = None) -> Answer:
+    """An operation's answer, of who asks in `ctx`: the way of every transport, without any."""
+    pipeline = Pipeline(_schema(), ctx.services.settings)
+    return await pipeline.answer(pipeline.prepare(GraphQLRequest(query, None, variables), ctx), ctx)
+
+
+async def followed(ctx: Context, query: str, variables: dict[str, Any] | None = None) -> AsyncGenerator[Answer, None]:
+    """The answers of a subscription, likewise."""
+    pipeline = Pipeline(_schema(), ctx.services.settings)
+    prepared = pipeline.prepare(GraphQLRequest(query, None, variables), ctx)
+    async with contextlib.aclosing(pipeline.stream(prepared, ctx)) as answers:
+        async for answer in answers:
+            yield answer
+
+
+_schema = functools.cache(build_schema)
 
 
 @contextlib.asynccontextmanager

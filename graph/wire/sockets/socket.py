@@ -6,6 +6,7 @@ from collections.abc import Callable
 from graphql import GraphQLError
 from starlette.types import Receive, Send
 
+from graph.codes import Code
 from graph.context import Connection, names_somebody
 from graph.errors import UNAVAILABLE
 from graph.wire.answers import Answer
@@ -23,7 +24,6 @@ from resolvers.signed_in import SignIn
 
 UNANSWERED_MAX = 16
 """So many answers to the client's own messages may wait for it before its next message is read."""
-THROTTLED = "THROTTLED"
 
 
 class Socket:
@@ -121,7 +121,7 @@ class Socket:
             except Closed as closed:
                 self.close(closed.code, closed.reason)
             except BadOperation as bad:
-                self._refuse(bad.id, str(bad), "BAD_USER_INPUT")
+                self._refuse(bad.id, str(bad), Code.BAD_USER_INPUT)
             if self._outbox.unanswered > UNANSWERED_MAX:
                 await self._outbox.room()
 
@@ -214,7 +214,7 @@ class Socket:
     def _forget(self, operation_id: str) -> None:
         self._operations.pop(operation_id, None)
 
-    def _refuse(self, operation_id: str, message: str, code: str) -> None:
+    def _refuse(self, operation_id: str, message: str, code: Code) -> None:
         if not self._acknowledged:
             self.close(frames.UNAUTHORIZED, "Unauthorized")
             return

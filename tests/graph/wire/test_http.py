@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from typing import Any
@@ -5,6 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
+from graph.wire import http
+from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from models.errors import Throttled
 from tests.graph.wire.conftest import BROWSER, GRAPHQL, JSON, Having, post, the_error
@@ -96,6 +99,18 @@ async def test_body_when_it_is_too_large_then_it_is_413(having: Having, chunked:
     assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
+async def test_body_when_it_does_not_come_in_time_then_it_is_408(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(http, "BODY_S_MAX", 0.05)
+    answer = await client.http.post("/graphql", content=slow(), headers={"content-type": JSON})
+    assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (408, "REQUEST_TIMEOUT")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -177,6 +192,30 @@ async def test_method_when_it_has_no_meaning_then_it_is_405_with_those_that_have
 async def test_options_when_asked_then_they_are_said(client: Client) -> None:
     answer = await client.http.options("/graphql")
     assert (answer.status_code, answer.headers["allow"], answer.content) == (204, "POST, OPTIONS", b"")
+
+
+async def test_failure_when_it_is_ours_then_it_is_500_in_json_and_masked(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("graph.wire.documents.Documents.of", broken)
+    for accept in (JSON, GRAPHQL):
+        answer = await post(client, TYPENAME, accept=accept)
+        assert (answer.status_code, the_error(answer)["message"]) == (500, "Internal error")
+        assert "secret" not in answer.text
+
+
+async def test_database_when_it_is_gone_while_who_asks_is_found_out_then_it_is_503(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_args: Any) -> None:
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr("graph.wire.http.of_request", gone)
+    answer = await post(client, TYPENAME)
+    assert (answer.status_code, the_error(answer)["extensions"]) == (503, {"code": "UNAVAILABLE"})
 
 
 # ---------------------------------------------------------------- GET

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from graphql import GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType
 
 from graph.base import global_id
 from graph.schema import build_schema
@@ -11,7 +11,7 @@ from graph.wire.answers import Answer
 from graph.wire.lasting import settle
 from graph.wire.pipeline import Pipeline, Prepared
 from graph.wire.requests import GraphQLRequest
-from infrastructure import database
+from infrastructure import database, log
 from infrastructure.services import Services
 from models.errors import Throttled
 from resolvers.context import Context, Viewer
@@ -71,6 +71,8 @@ def test_operation_when_prepared_then_its_kind_and_coerced_variables_are_known(
         ("{" + "a " * 2000 + "}", None, None, "GRAPHQL_PARSE_FAILED"),
         ("#" * 70_000, None, None, "GRAPHQL_PARSE_FAILED"),
         ("{ nothing }", None, None, "GRAPHQL_VALIDATION_FAILED"),
+        ("{" + "viewer { id } " * 31 + "}", None, None, "TOO_COMPLEX"),
+        ("{ viewer { " + "id ... { id } " * 16 + "} }", None, None, "TOO_COMPLEX"),
         ("{ orders(first: true) { totalCount } }", None, None, "BAD_USER_INPUT"),
         ("{ __typename }", "Other", None, "UNKNOWN_OPERATION"),
         ("query A { __typename } query B { __typename }", None, None, "UNKNOWN_OPERATION"),
@@ -159,6 +161,15 @@ async def test_query_when_it_takes_too_long_then_it_is_cancelled(
     assert (answer.executed, answer.code, cancelled.is_set()) == (False, "DEADLINE_EXCEEDED", True)
 
 
+async def test_answer_when_it_can_not_be_written_as_json_then_that_is_masked(
+    piped: Callable[..., Pipeline], services: Services
+) -> None:
+    answer = await asked(
+        piped(execute=lambda _: ExecutionResult({"a": "\ud800"})), anonymous(services), "{ __typename }"
+    )
+    assert b"INTERNAL" in answer.encoded()
+
+
 async def test_executor_when_it_raises_then_the_answer_is_masked(
     piped: Callable[..., Pipeline], services: Services
 ) -> None:
@@ -187,6 +198,27 @@ async def test_mutation_when_it_takes_too_long_before_its_commit_then_it_is_roll
     assert (answer.code, append.is_set()) == ("DEADLINE_EXCEEDED", True)
     assert answer.errors[0]["message"] == "It took too long; nothing was written. Try again."
     assert await names(piped(), trader.ctx) == ["Main"]
+
+
+async def test_mutations_when_only_the_first_is_done_in_time_then_the_outcome_is_unknown_and_no_more_is_done(
+    piped: Callable[..., Pipeline], services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trader, whole, calls = await Trader.with_cash(services), log.append, list[int]()
+
+    async def once(*args: Any) -> int:
+        calls.append(1)
+        if len(calls) > 1:
+            await asyncio.Event().wait()
+        return await whole(*args)
+
+    several = "mutation { " + " ".join(
+        f'{name}: createPortfolio(input: {{ name: "{name}" }}) {{ portfolio {{ name }} }}' for name in "abc"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr("infrastructure.log.append", once)
+        answer = await asked(piped(operation_ms=500), trader.ctx, several + " }")
+    assert (answer.code, len(calls)) == ("OUTCOME_UNKNOWN", 2)
+    assert await names(piped(), trader.ctx) == ["Main", "a"]
 
 
 async def test_mutation_when_it_is_committing_at_its_deadline_then_the_outcome_is_unknown_and_the_key_is_named(

@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 
-from graph.base import global_id
 from infrastructure.services import Services
 from infrastructure.settings import Access
 from models.enums import Role
@@ -108,13 +107,3 @@ async def test_metrics_when_operations_have_ended_then_they_are_counted_by_kind_
     assert f"tradegraph_log_position {float(services.relay.position)}" in lines
     assert {"tradegraph_log_lag 0.0", "tradegraph_feed_age_seconds -1.0", "tradegraph_sockets 0.0"} <= set(lines)
     assert 'tradegraph_database_connections{role="writer"} 0.0' in lines
-
-
-async def test_nodes_when_some_are_missing_then_these_are_null_and_the_others_are_there(
-    client: Client, services: Services
-) -> None:
-    token = (await signed_up(services)).access_token
-    missing = global_id("Order", services.ids.new())
-    [me] = [(await client.data("{ viewer { id } }", token=token))["viewer"]["id"]]
-    nodes = await client.data("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": [missing, me]}, token=token)
-    assert nodes == {"nodes": [None, {"id": me}]}
