@@ -192,7 +192,7 @@ class Socket:
         most = self._settings.socket_operations_max
         if len(self._operations) >= most:
             self._refuse(
-                frame.id, f"There are {most} operations on this socket already: complete one first.", THROTTLED
+                frame.id, f"There are {most} operations on this socket already: complete one first.", Code.THROTTLED
             )
             return
         operation = Operation(frame.id, request, self._fanout, self._outbox, self._forget)
