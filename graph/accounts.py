@@ -7,7 +7,7 @@ from typing import Any
 
 import strawberry
 
-from graph.base import Id, Info, Input, Node, identified, local_id, resolved, stands_for
+from graph.base import Id, Info, Input, Node, command, identified, local_id, resolved, stands_for
 from graph.errors import Payload, answering
 from graph.keys import UserKeys
 from graph.orders import UserOrders
@@ -243,15 +243,15 @@ async def _update_preferences(info: Info, asked: Input[UpdatePreferencesInput]) 
 class AccountMutations:
     """What can be done about users."""
 
-    register: AuthPayload = resolved(_register, "Become a user, and sign in.")
-    login: AuthPayload = resolved(_login, "Sign in.")
-    refresh_token: AuthPayload = resolved(
+    register: AuthPayload = command(_register, "Become a user, and sign in.")
+    login: AuthPayload = command(_login, "Sign in.")
+    refresh_token: AuthPayload = command(
         _refresh_token, "The next pair of tokens for a refresh token that has not been used."
     )
-    logout: LogoutPayload = resolved(_logout, "End one sign-in. Answers the same whether or not there was one.")
-    logout_everywhere: LogoutPayload = resolved(_logout_everywhere, "End every sign-in of the caller, this one too.")
-    change_password: UserPayload = resolved(
+    logout: LogoutPayload = command(_logout, "End one sign-in. Answers the same whether or not there was one.")
+    logout_everywhere: LogoutPayload = command(_logout_everywhere, "End every sign-in of the caller, this one too.")
+    change_password: UserPayload = command(
         _change_password, "Change the caller's password and end their other sign-ins."
     )
-    update_profile: UserPayload = resolved(_update_profile, "Change the caller's profile.")
-    update_preferences: UserPayload = resolved(_update_preferences, "Change the caller's preferences.")
+    update_profile: UserPayload = command(_update_profile, "Change the caller's profile.")
+    update_preferences: UserPayload = command(_update_preferences, "Change the caller's preferences.")

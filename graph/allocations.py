@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import strawberry
 
-from graph.base import Info, Input, input_id, resolved
+from graph.base import Info, Input, command, input_id, resolved
 from graph.belonging import instrument_of
 from graph.errors import answering
 from graph.marketdata import Instrument
@@ -53,6 +53,6 @@ async def _set(info: Info, asked: Input[SetTargetAllocationsInput]) -> Portfolio
 class AllocationMutations:
     """What can be done with target allocations."""
 
-    set_target_allocations: PortfolioPayload = resolved(
+    set_target_allocations: PortfolioPayload = command(
         _set, "Set what a portfolio is meant to hold, in place of what was set before."
     )

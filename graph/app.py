@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import structlog
 from starlette.applications import Starlette
@@ -12,8 +12,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from graph import graphiql, probes
+from graph.cost.guard import guard_for
 from graph.process import build_process, build_services
 from graph.schema import build_schema
 from graph.wire.fanout import Fanout
@@ -29,12 +31,12 @@ from infrastructure.settings import Settings
 
 ENDPOINT = "/graphql"
 
-STRICT = [
-    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-]
+STRICT = {
+    b"strict-transport-security": b"max-age=31536000; includeSubDomains",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+}
 _PROCESS, _requests = secrets.token_hex(4), itertools.count()
 """Of ids that we make: what no other process has, and the number of the request."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -45,7 +47,7 @@ def create_app(
 ) -> Starlette:
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
     schema = build_schema()
-    pipeline, seats = Pipeline(schema, settings), Seats(settings)
+    pipeline, seats = Pipeline(schema, settings, guard_for(schema, settings)), Seats(settings)
     fanout = Fanout(pipeline)
 
     @contextlib.asynccontextmanager
@@ -75,13 +77,15 @@ def create_app(
 
 def _middleware(settings: Settings) -> list[Middleware]:
     found = [Middleware(Envelope, production=settings.production)]
+    if settings.trusted_proxies:
+        found.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)))
     if settings.cors_origins:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "last-event-id"],
-            expose_headers=["x-request-id", "retry-after"],
+            expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"],
         )
         found.append(cors)
     return found
@@ -95,7 +99,7 @@ class Envelope:
 
     def __init__(self, app: ASGIApp, *, production: bool) -> None:
         self._app = app
-        self._headers = STRICT if production else []
+        self._strict = [*STRICT.items()] if production else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
@@ -103,11 +107,12 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        headers = [(b"x-request-id", request_id.encode()), *self._headers]
+        own = (b"x-request-id", request_id.encode())
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
-                message["headers"] = [*message.get("headers", ()), *headers]
+                given = message.get("headers", ())
+                message["headers"] = [*given, own, *self._missing(given)]
             await send(message)
 
         before = structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -115,6 +120,13 @@ class Envelope:
             await self._app(scope, receive, send_with_headers)
         finally:
             structlog.contextvars.reset_contextvars(**before)
+
+    def _missing(self, given: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        """What an answer does not say by itself."""
+        if not self._strict:
+            return ()
+        said = {name for name, _ in given}
+        return [each for each in self._strict if each[0] not in said]
 
 
 def _request_id(scope: Scope) -> str:

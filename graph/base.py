@@ -11,6 +11,7 @@ from uuid import UUID
 
 import strawberry
 
+from graph.weights import COMMAND, FREE, PAGED, STREAM, Cost, ListSize
 from models.cursors import SEQ_MAX
 from models.errors import BadRequest, Refused, invalid
 from resolvers.context import Context
@@ -124,15 +125,32 @@ Input = Annotated[T, strawberry.argument(name="input", description="What is aske
 
 def following(resolver: Callable[..., Any], description: str, graphql_type: Any) -> Any:
     """A subscription's field: `resolver` answers with an asynchronous iterator of what `graphql_type` shows."""
-    return strawberry.subscription(resolver=resolver, description=description, graphql_type=graphql_type)
+    return strawberry.subscription(
+        resolver=resolver, description=description, graphql_type=graphql_type, directives=[Cost(weight=str(STREAM))]
+    )
 
 
-def resolved(resolver: Callable[..., Any], description: str, graphql_type: Any = None) -> Any:
+def resolved(
+    resolver: Callable[..., Any], description: str, graphql_type: Any = None, *directives: Cost | ListSize
+) -> Any:
     """A field that needs work: a plain function of the parent, and of `info` and arguments where it wants them.
 
-    Its type is the class attribute's annotation, or `graphql_type` where that says more.
+    Its type is the class attribute's annotation, or `graphql_type` where that says more. A list of objects says by
+    `graph.weights.at_most` how many there may be.
     """
-    return strawberry.field(resolver=resolver, description=description, graphql_type=graphql_type)
+    return strawberry.field(
+        resolver=resolver, description=description, graphql_type=graphql_type, directives=directives
+    )
+
+
+def paged(resolver: Callable[..., Any], description: str, graphql_type: Any = None) -> Any:
+    """A field with a page of a list: `resolver` takes Relay's four arguments and answers with a `Page`."""
+    return resolved(resolver, description, graphql_type, PAGED)
+
+
+def command(resolver: Callable[..., Any], description: str) -> Any:
+    """A mutation's field."""
+    return resolved(resolver, description, None, Cost(weight=str(COMMAND)))
 
 
 def _start_cursor(parent: strawberry.Parent[Page[Any]]) -> str | None:
@@ -155,7 +173,7 @@ def _total_count(parent: strawberry.Parent[Page[Any]]) -> Any:
     return parent.count()
 
 
-@strawberry.type(description="Where a page lies in its list.")
+@strawberry.type(description="Where a page lies in its list.", directives=[FREE])
 class PageInfo:
     """Shows a `Page`."""
 
@@ -165,7 +183,7 @@ class PageInfo:
     end_cursor: str | None = resolved(_end_cursor, "The last item's cursor; null on an empty page.")
 
 
-@strawberry.type(description="One item of a page.")
+@strawberry.type(description="One item of a page.", directives=[FREE])
 class Edge(Generic[T]):
     """An item and its cursor."""
 

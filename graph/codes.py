@@ -25,6 +25,7 @@ class Code(StrEnum):
     NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     THROTTLED = "THROTTLED"
     TOO_COMPLEX = "TOO_COMPLEX"
@@ -74,6 +75,10 @@ TOLD: dict[Code, tuple[str, str]] = {
         "Ask again with the same `clientOrderId` or `idempotencyKey`: it is never done twice.",
     ),
     Code.PAYLOAD_TOO_LARGE: ("The body is larger than it may be.", "Send less at once."),
+    Code.PERSISTED_QUERY_NOT_FOUND: (
+        "The server does not know the document that `sha256Hash` names.",
+        "Send its text with the hash, once: clients of persisted queries do so by themselves.",
+    ),
     Code.REQUEST_TIMEOUT: ("The body did not come in time.", "Send it again."),
     Code.THROTTLED: ("Too much was asked for in too short a time.", "Wait for `retryAfterMs`, then ask again."),
     Code.TOO_COMPLEX: (

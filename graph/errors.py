@@ -18,6 +18,7 @@ import graph.words  # noqa: F401  # reason: makes the enums known before a type 
 from graph.base import later, list_of
 from graph.codes import Code
 from graph.scalars import ScalarError
+from graph.weights import FREE, at_most
 from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from models import errors as domain
 from models.cursors import CursorExpired
@@ -58,7 +59,7 @@ class MutationError:
     path: list[str] = strawberry.field(description='The input field it leads to (["input", "quantity"]), or empty.')
 
 
-@strawberry.type(description="What was sent is wrong: `path` leads to it.")
+@strawberry.type(description="What was sent is wrong: `path` leads to it.", directives=[FREE])
 class InputError(MutationError):
     """INVALID_INPUT."""
 
@@ -66,7 +67,8 @@ class InputError(MutationError):
 
 
 @strawberry.type(
-    description="What was asked can't be done now (NOT_FOUND, FORBIDDEN, TRADING_PAUSED, ORDER_NOT_OPEN …)."
+    description="What was asked can't be done now (NOT_FOUND, FORBIDDEN, TRADING_PAUSED, ORDER_NOT_OPEN …).",
+    directives=[FREE],
 )
 class RequestError(MutationError):
     """Any other code that carries nothing more."""
@@ -74,7 +76,7 @@ class RequestError(MutationError):
     is_type_of = _is(domain.Fault, about_input=False)
 
 
-@strawberry.type(description="The key was used with another body, or the order changed since.")
+@strawberry.type(description="The key was used with another body, or the order changed since.", directives=[FREE])
 class ConflictError(MutationError):
     """Shows a `ConflictFault`."""
 
@@ -85,7 +87,7 @@ class ConflictError(MutationError):
     )
 
 
-@strawberry.type(description="Pre-trade checks refused the order.")
+@strawberry.type(description="Pre-trade checks refused the order.", directives=[FREE])
 class RiskCheckError(MutationError):
     """Shows a `RiskFault`."""
 
@@ -97,7 +99,7 @@ class RiskCheckError(MutationError):
     )
 
 
-@strawberry.type(description="There is not enough cash or buying power.")
+@strawberry.type(description="There is not enough cash or buying power.", directives=[FREE])
 class InsufficientFundsError(MutationError):
     """Shows a `FundsFault`."""
 
@@ -119,6 +121,7 @@ class Payload:
         graphql_type=list[MutationError],
         default_factory=list,
         description="Why it was refused; empty when it was done.",
+        directives=[at_most(1)],  # of those that show an object; the others cost nothing
     )
 
 

@@ -21,6 +21,7 @@ from graph.base import (
     identified,
     local_id,
     page_args,
+    paged,
     parsed_id,
     resolved,
     stands_for,
@@ -28,6 +29,7 @@ from graph.base import (
 from graph.orders import Fill, Order
 from graph.positions import Position
 from graph.scalars import JSON
+from graph.weights import HELD, at_most
 from models.enums import AggregateType, EventType
 from models.errors import BadRequest
 from resolvers.events import queries, streams
@@ -139,7 +141,9 @@ class PositionSnapshot:
     is_type_of = stands_for(streams.PositionSnapshot)
 
     cursor: str = strawberry.field(description=CURSOR)
-    positions: list[Position] = strawberry.field(description="The open positions, oldest first; keep these only.")
+    positions: list[Position] = strawberry.field(
+        description="The open positions, oldest first; keep these only.", directives=[at_most(HELD)]
+    )
 
 
 @strawberry.type(description="Nothing happened: the stream is alive.")
@@ -247,7 +251,7 @@ def _stream_cursor(info: Info) -> str:
 class EventQueries:
     """What can be asked of the log."""
 
-    events: EventConnection = resolved(
+    events: EventConnection = paged(
         _events, "The audit trail: every domain event that the caller may see, oldest first."
     )
     stream_cursor: str = resolved(

@@ -10,6 +10,7 @@ from graph.base import resolved
 from graph.belonging import instrument_of
 from graph.marketdata import Instrument
 from graph.portfolios import Valuation
+from graph.weights import HELD, at_most
 from resolvers.events import history as domain
 
 
@@ -40,7 +41,9 @@ class PortfolioSnapshot:
         description="Where the event log stood: as `after` of a subscription it gives what came later."
     )
     cash: Decimal = strawberry.field(description="The cash then.")
-    positions: list[HeldPosition] = strawberry.field(description="The positions that were open, oldest first.")
+    positions: list[HeldPosition] = strawberry.field(
+        description="The positions that were open, oldest first.", directives=[at_most(HELD)]
+    )
     valuation: Valuation = resolved(
         _itself, "What it was worth, at the last candles that had closed; null figures where one is missing."
     )

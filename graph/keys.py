@@ -6,8 +6,9 @@ from datetime import datetime
 import strawberry
 
 import models.keys as domain
-from graph.base import Info, Input, Node, identified, input_id, resolved, stands_for
+from graph.base import Info, Input, Node, command, identified, input_id, resolved, stands_for
 from graph.errors import Payload, answering
+from graph.weights import at_most
 from models.accounts import User
 from models.enums import ApiScope
 from resolvers.accounts import commands, keys
@@ -41,6 +42,8 @@ class UserKeys:
     api_keys: list[ApiKey] = resolved(
         _keys_of_user,
         "Their API keys, those that are revoked last, the newest first, 100 at most; empty for anybody but themselves.",
+        None,
+        at_most(keys.SHOWN_MAX),
     )
 
 
@@ -90,7 +93,7 @@ async def _revoke(info: Info, asked: Input[RevokeApiKeyInput]) -> ApiKeyPayload:
 class KeyMutations:
     """What can be done with keys."""
 
-    create_api_key: ApiKeyPayload = resolved(_create, "Make an API key of the caller's; 20 may be good at a time.")
-    revoke_api_key: ApiKeyPayload = resolved(
+    create_api_key: ApiKeyPayload = command(_create, "Make an API key of the caller's; 20 may be good at a time.")
+    revoke_api_key: ApiKeyPayload = command(
         _revoke, "End an API key of the caller's for good, and every stream that it opened."
     )

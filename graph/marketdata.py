@@ -21,10 +21,12 @@ from graph.base import (
     later,
     list_of,
     page_args,
+    paged,
     resolved,
     stands_for,
 )
 from graph.belonging import instrument_of
+from graph.weights import CANDLES, at_most
 from models import hours
 from models.candles import Candle as DomainCandle
 from models.enums import AssetClass, CandleInterval
@@ -82,7 +84,10 @@ class Instrument(Node):
         _quote, "Its latest quote; null if there never was one.", later("marketdata", "Quote") | None
     )
     candles: list[DomainCandle] = resolved(
-        _candles, "What its price did, by time; the last one may still go on.", list_of(later("marketdata", "Candle"))
+        _candles,
+        "What its price did, by time; the last one may still go on.",
+        list_of(later("marketdata", "Candle")),
+        at_most(CANDLES, "first"),
     )
 
 
@@ -200,7 +205,7 @@ class MarketQueries:
     """What can be asked of the market, by anybody."""
 
     instrument: Instrument | None = resolved(_instrument, "An instrument by its symbol; null if there is none.")
-    instruments: InstrumentConnection = resolved(_instruments, "The instruments that there are, by symbol.")
+    instruments: InstrumentConnection = paged(_instruments, "The instruments that there are, by symbol.")
     market_clock: MarketClock = resolved(_market_clock, "The stock market's hours, by the server's settings.")
 
 

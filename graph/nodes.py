@@ -8,6 +8,7 @@ from uuid import UUID
 import strawberry
 
 from graph.base import Id, Info, Node, parsed_id, resolved
+from graph.weights import PAGE_MAX, at_most
 from models.errors import BadRequest
 from models.orders import Fill
 from resolvers.accounts.keys import api_key
@@ -72,5 +73,8 @@ class NodeQueries:
 
     node: Node | None = resolved(_node, "Anything by its id; null for what there is not, or is someone else's.")
     nodes: list[Node | None] = resolved(
-        _nodes, "Many by their ids, in their order; null for what there is not, or is someone else's."
+        _nodes,
+        "Many by their ids, in their order; null for what there is not, or is someone else's.",
+        None,
+        at_most(PAGE_MAX, "ids"),
     )

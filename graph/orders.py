@@ -22,6 +22,7 @@ from graph.base import (
     later,
     local_id,
     page_args,
+    paged,
     resolved,
     stands_for,
 )
@@ -119,8 +120,8 @@ class Order(Node):
     version: int = strawberry.field(description="Grows by one with each change.")
     placed_at: datetime = strawberry.field(description="When it was accepted.")
     updated_at: datetime = strawberry.field(description="When it changed last.")
-    fills: FillConnection = resolved(_fills, "Its fills, oldest first.")
-    events: Any = resolved(_events, "What happened to it, oldest first.", later("events", "EventConnection"))
+    fills: FillConnection = paged(_fills, "Its fills, oldest first.")
+    events: Any = paged(_events, "What happened to it, oldest first.", later("events", "EventConnection"))
 
 
 @strawberry.type(description="A page of orders.")
@@ -221,7 +222,7 @@ def _orders_of_user(
 class UserOrders:
     """What a user has of orders."""
 
-    orders: OrderConnection = resolved(
+    orders: OrderConnection = paged(
         _orders_of_user,
         "Their orders; newest first if not asked otherwise. Only their own to see: for an ADMIN who looks at another "
         "user, empty.",
@@ -233,4 +234,4 @@ class OrderQueries:
     """What can be asked of orders."""
 
     order: Order | None = resolved(_order, "An order of the caller's; null for any other.")
-    orders: OrderConnection = resolved(_orders, "The caller's orders; newest first if not asked otherwise.")
+    orders: OrderConnection = paged(_orders, "The caller's orders; newest first if not asked otherwise.")

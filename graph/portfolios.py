@@ -19,6 +19,7 @@ from graph.base import (
     Input,
     Last,
     Node,
+    command,
     following,
     identified,
     input_id,
@@ -26,6 +27,7 @@ from graph.base import (
     list_of,
     local_id,
     page_args,
+    paged,
     resolved,
     stands_for,
 )
@@ -34,8 +36,9 @@ from graph.errors import Payload, answering
 from graph.marketdata import EveryMs, Instrument
 from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting, chosen, sorting
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
+from graph.weights import HELD, LIMITS, at_most
 from models.accounts import User
-from models.allocations import TargetAllocation
+from models.allocations import ALLOCATIONS_MAX, TargetAllocation
 from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
@@ -127,7 +130,7 @@ class Valuation:
     realized_pnl: Decimal = _valued("realized_pnl", "Profit or loss of what was closed, commissions apart.")
     day_pnl: Decimal | None = _valued("day_pnl", "Profit or loss since the UTC day began, commissions apart.")
     stale: bool = _valued("stale", "Whether a price behind it is older than the feed promises.")
-    unpriced: list[Instrument] = resolved(_unpriced, "What has no price at all.")
+    unpriced: list[Instrument] = resolved(_unpriced, "What has no price at all.", None, at_most(HELD))
 
 
 # ---------------------------------------------------------------- the portfolio
@@ -240,17 +243,18 @@ class Portfolio(Node):
         "Cash and positions as they stood at that time, rebuilt from the event log.",
         later("history", "PortfolioSnapshot"),
     )
-    positions: PositionConnection = resolved(_positions, "Its positions, oldest first.")
-    orders: OrderConnection = resolved(_orders, "Its orders, newest first.")
-    fills: FillConnection = resolved(_fills, "Its fills, newest first.")
-    transactions: TransactionConnection = resolved(_transactions, "Its ledger, newest first.")
+    positions: PositionConnection = paged(_positions, "Its positions, oldest first.")
+    orders: OrderConnection = paged(_orders, "Its orders, newest first.")
+    fills: FillConnection = paged(_fills, "Its fills, newest first.")
+    transactions: TransactionConnection = paged(_transactions, "Its ledger, newest first.")
     risk_limits: list[RiskLimit] = resolved(
-        _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit"))
+        _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit")), at_most(LIMITS)
     )
     target_allocations: list[TargetAllocation] = resolved(
         _target_allocations,
         "What it is meant to hold, the largest share first; empty where nothing was set.",
         list_of(later("allocations", "TargetAllocation")),
+        at_most(ALLOCATIONS_MAX),
     )
     trading_status: domain.TradingStatus = resolved(
         _trading_status,
@@ -279,7 +283,7 @@ def _portfolios_of_user(
 class UserPortfolios:
     """What a user has of portfolios."""
 
-    portfolios: PortfolioConnection = resolved(
+    portfolios: PortfolioConnection = paged(
         _portfolios_of_user,
         "Their portfolios, oldest first. Only their own to see: for an ADMIN who looks at another user, empty.",
     )
@@ -372,10 +376,10 @@ class PortfolioQueries:
 class PortfolioMutations:
     """What can be done with portfolios."""
 
-    create_portfolio: PortfolioPayload = resolved(_create, "Make a portfolio.")
-    update_portfolio: PortfolioPayload = resolved(_update, "Rename a portfolio.")
-    deposit_cash: PortfolioPayload = resolved(_deposit, "Pay cash into a portfolio.")
-    withdraw_cash: PortfolioPayload = resolved(_withdraw, "Pay cash out, as far as the buying power goes.")
+    create_portfolio: PortfolioPayload = command(_create, "Make a portfolio.")
+    update_portfolio: PortfolioPayload = command(_update, "Rename a portfolio.")
+    deposit_cash: PortfolioPayload = command(_deposit, "Pay cash into a portfolio.")
+    withdraw_cash: PortfolioPayload = command(_withdraw, "Pay cash out, as far as the buying power goes.")
 
 
 OfPortfolio = Annotated[strawberry.ID, strawberry.argument(description="The portfolio.")]

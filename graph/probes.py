@@ -82,6 +82,10 @@ async def _look(services: Services) -> None:
     """Take note of what is only known by looking."""
     gauges, position, now = services.metrics, services.relay.position, services.clock.now()
     gauges.log_position.set(position)
+    gauges.limit_fallbacks.set(services.limiter.fallbacks)
+    if services.redis is not None:
+        gauges.redis_failures.set(services.redis.counts.failures)
+        gauges.redis_outages.set(services.redis.counts.outages)
     try:
         async with services.database.read() as connection:
             gauges.log_lag.set(max((await log.head(connection)).seq - position, 0))

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.budgets.rates import Rates
 from infrastructure.cache import Cache
 from infrastructure.clock import Clock, SystemClock
 from infrastructure.database import Database
@@ -110,6 +111,7 @@ def build_services(
         passwords=passwords or Passwords(),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
         limiter=limiter,
+        rates=Rates(settings),
         throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
         known=Known(database),

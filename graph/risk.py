@@ -8,16 +8,17 @@ import strawberry
 
 import models.portfolios as portfolios_domain
 import models.risk as domain
-from graph.base import Info, Input, Node, identified, input_id, later, resolved, stands_for
+from graph.base import Info, Input, Node, command, identified, input_id, later, resolved, stands_for
 from graph.belonging import portfolio_of
 from graph.errors import Payload, answering
 from graph.portfolios import PortfolioPayload
+from graph.weights import FREE
 from models.enums import RiskCheckKind, RiskLimitKind, Severity, TradingState
 from resolvers.portfolios.queries import market_status
 from resolvers.risk import commands, queries
 
 
-@strawberry.type(description="What one check saw and what it allows.")
+@strawberry.type(description="What one check saw and what it allows.", directives=[FREE])
 class RiskCheck:
     """Shows `models.risk.RiskCheck`."""
 
@@ -50,7 +51,9 @@ class RiskLimit(Node):
     threshold: Decimal = strawberry.field(
         description="The most that is allowed: money, a fraction or a multiple of total equity, or a count."
     )
-    current: Decimal | None = resolved(_current, "What it measures now; null where it measures single orders.")
+    current: Decimal | None = resolved(
+        _current, "What it measures now; null where it measures single orders, or a price for it is missing."
+    )
     utilization: float | None = resolved(_utilization, "`current` as a fraction of `threshold`.")
     severity: Severity = strawberry.field(description="How much a breach matters: kept, and not used yet.")
 
@@ -176,11 +179,11 @@ class RiskQueries:
 class RiskMutations:
     """What can be done about risk."""
 
-    set_risk_limit: RiskLimitPayload = resolved(_set_risk_limit, "Set a portfolio's limit of a kind.")
-    remove_risk_limit: PortfolioPayload = resolved(_remove_risk_limit, "Remove a portfolio's limit of a kind.")
-    pause_trading: TradingStatusPayload = resolved(
+    set_risk_limit: RiskLimitPayload = command(_set_risk_limit, "Set a portfolio's limit of a kind.")
+    remove_risk_limit: PortfolioPayload = command(_remove_risk_limit, "Remove a portfolio's limit of a kind.")
+    pause_trading: TradingStatusPayload = command(
         _pause_trading, "Hold trading in a portfolio, or everybody's (ADMIN). Cancels always pass."
     )
-    resume_trading: TradingStatusPayload = resolved(
+    resume_trading: TradingStatusPayload = command(
         _resume_trading, "Let trading go on in a portfolio, or everybody's (ADMIN)."
     )

@@ -11,6 +11,7 @@ from graph.caching import CacheQueries
 from graph.errors import ERROR_TYPES
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
+from graph.limits import LimitQueries
 from graph.marketdata import MarketQueries, MarketSubscriptions
 from graph.nodes import NodeQueries
 from graph.orders import OrderQueries
@@ -33,6 +34,7 @@ class Query(
     MarketQueries,
     RiskQueries,
     EventQueries,
+    LimitQueries,
     CacheQueries,
 ):
     """The questions of every domain."""

@@ -8,10 +8,11 @@ from typing import Any
 import strawberry
 
 import models.orders as domain
-from graph.base import Info, Input, input_id, resolved
+from graph.base import Info, Input, command, input_id, resolved
 from graph.errors import Payload, answering
 from graph.orders import Order
 from graph.risk import RiskCheck
+from graph.weights import OPEN_ORDERS, at_most
 from models.enums import OrderSide, OrderType, TimeInForce
 from resolvers.events.queries import cursor_of
 from resolvers.orders import commands, queries
@@ -148,7 +149,10 @@ class OrdersPayload(Payload):
     """Orders, or why not."""
 
     orders: list[domain.Order] = strawberry.field(
-        graphql_type=list[Order], default_factory=list, description="The orders as they are now."
+        graphql_type=list[Order],
+        default_factory=list,
+        description="The orders as they are now.",
+        directives=[at_most(OPEN_ORDERS)],
     )
     cursor: str | None = strawberry.field(default=None, description="Where the event log stood once this was done.")
 
@@ -241,10 +245,10 @@ class TradingQueries:
 class TradingMutations:
     """What can be done with orders."""
 
-    place_order: OrderPayload = resolved(_place, "Place an order. A refusal writes nothing and uses up no key.")
-    cancel_order: OrderPayload = resolved(_cancel, "Cancel a working order; what is filled stays filled.")
-    replace_order: OrderPayload = resolved(
+    place_order: OrderPayload = command(_place, "Place an order. A refusal writes nothing and uses up no key.")
+    cancel_order: OrderPayload = command(_cancel, "Cancel a working order; what is filled stays filled.")
+    replace_order: OrderPayload = command(
         _replace, "Change a working order in place: it keeps its id, and is checked as if it were new."
     )
-    cancel_all_orders: OrdersPayload = resolved(_cancel_all, "Cancel every working order of a portfolio, or none.")
-    close_position: OrderPayload = resolved(_close, "Place the market order that closes a position, or a part of it.")
+    cancel_all_orders: OrdersPayload = command(_cancel_all, "Cancel every working order of a portfolio, or none.")
+    close_position: OrderPayload = command(_close, "Place the market order that closes a position, or a part of it.")

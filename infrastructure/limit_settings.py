@@ -1,8 +1,10 @@
-from typing import Self
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Annotated, Self
 
 from limits import parse
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 
 
 class LimitSettings(BaseSettings):
@@ -10,6 +12,8 @@ class LimitSettings(BaseSettings):
 
     limits: bool = True
     """Whether points and requests are counted at all; `off` is for benchmarks, and refused in production."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses and networks, with commas between them, whose `X-Forwarded-For` is believed; nobody else's is."""
     limit_user_points: int = Field(default=10_000, ge=1)
     """What a user may spend at once, over all sign-ins and keys."""
     limit_user_restore: int = Field(default=500, ge=1)
@@ -45,6 +49,8 @@ class LimitSettings(BaseSettings):
 
     cost_operation_max: int = Field(default=5_000, ge=1)
     """What one operation may cost."""
+    cost_refused: int = Field(default=10, ge=0)
+    """What a document costs that can't be parsed or is not valid."""
     cost_depth_max: int = Field(default=12, ge=1)
     """How many fields deep an operation may go."""
     cost_aliases_max: int = Field(default=30, ge=0)
@@ -55,6 +61,17 @@ class LimitSettings(BaseSettings):
     """How many directives a document may have."""
     cost_input_items_max: int = Field(default=500, ge=1)
     """How many items a list in the input may have."""
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, given: str | Iterable[str]) -> tuple[str, ...]:
+        words = [word.strip() for word in given.split(",")] if isinstance(given, str) else list(given)
+        try:
+            return tuple(str(ip_network(word, strict=False)) for word in words if word)
+        except ValueError as error:
+            raise ValueError(
+                f"it has to be addresses or networks like 10.0.0.0/8, with commas between them: {error}"
+            ) from None
 
     @field_validator(
         "limit_user_operations",

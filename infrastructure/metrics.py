@@ -21,6 +21,17 @@ class Metrics:
             "Operations that were interpreted, as they could not be compiled.",
             registry=registry,
         )
+        self.limit_fallbacks = Gauge(
+            "tradegraph_limit_fallbacks",
+            "Operations charged to this process's own budgets, as Redis was gone.",
+            registry=registry,
+        )
+        self.redis_failures = Gauge(
+            "tradegraph_redis_failures", "Calls to Redis that got no answer.", registry=registry
+        )
+        self.redis_outages = Gauge(
+            "tradegraph_redis_outages", "How often Redis was found to be gone.", registry=registry
+        )
         self.sockets = Gauge("tradegraph_sockets", "Open websockets and event streams.", registry=registry)
         self.subscriptions = Gauge("tradegraph_subscriptions", "Subscriptions that run.", registry=registry)
         self.log_position = Gauge(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.budgets.rates import Rates
 from infrastructure.cache import Cache
 from infrastructure.clock import Clock
 from infrastructure.database import Database
@@ -34,6 +35,7 @@ class Services:
     passwords: Passwords
     tokens: Tokens
     limiter: Limiter
+    rates: Rates
     throttle: Throttle
     key_uses: KeyUses
     known: Known[Any]

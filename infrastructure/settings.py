@@ -202,6 +202,8 @@ class Settings(LimitSettings):
             raise ValueError("TRADEGRAPH_SECRET is required where DATABASE_URL is set")
         if self.production and not secret:
             raise ValueError("TRADEGRAPH_SECRET is required where TRADEGRAPH_ENV is production")
+        if self.production and not self.limits:
+            raise ValueError("TRADEGRAPH_LIMITS may not be off where TRADEGRAPH_ENV is production")
         return self
 
     @property

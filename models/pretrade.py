@@ -157,8 +157,10 @@ def _value_at_risk(
 ) -> list[RiskCheck]:
     """What makes the value at risk no larger than it is passes too: a hedge that is in another instrument, say."""
     limit = book.limits.get(RiskLimitKind.MAX_VALUE_AT_RISK)
-    if limit is None or book.year is None:
+    if limit is None:
         return []
+    if book.year is None:
+        raise AssertionError("a book whose value at risk is limited has the year that it is played on")
     kind, threshold = RiskCheckKind.MAX_VALUE_AT_RISK, limit.threshold
     figure = Figure(None, NO_PRICE) if worths is None else book.year.value_at_risk(worths)
     if figure.value is None:

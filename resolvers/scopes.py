@@ -19,10 +19,11 @@ Checked = Callable[Concatenate[Context, P], Coroutine[Any, Any, T]]
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a command needs; with `anonymous`, who presents nothing may do it too."""
+    """What a command needs; with `anonymous`, who presents nothing may do it too. `slice_name` is where it stands."""
 
     scope: ApiScope
     anonymous: bool
+    slice_name: str
 
 
 NEEDS: dict[str, Need] = {}
@@ -35,7 +36,7 @@ def needs(scope: ApiScope, *, anonymous: bool = False) -> Callable[[Command[P, T
     def around(command: Command[P, T]) -> Checked[P, T]:
         if command.__name__ in NEEDS:
             raise ValueError(f"there are two commands {command.__name__}")
-        NEEDS[command.__name__] = Need(scope, anonymous)
+        NEEDS[command.__name__] = Need(scope, anonymous, command.__module__.split(".")[1])
 
         @functools.wraps(command)
         async def checked(ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> T:

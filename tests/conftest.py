@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from infrastructure.budgets.limiter import Limiter
+from infrastructure.budgets.rates import Rates
 from infrastructure.cache import Cache
 from infrastructure.database import Database
 from infrastructure.ids import Ids
@@ -139,6 +140,7 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
         passwords=Passwords(memory_kib=8, time_cost=1),
         tokens=Tokens(signing_secret(settings), settings.access_token_s),
         limiter=limiter,
+        rates=Rates(settings),
         throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
         known=Known(database),

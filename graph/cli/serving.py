@@ -61,6 +61,7 @@ def serve(
         timeout_graceful_shutdown=GRACEFUL_S_MAX,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # the application itself believes those that the settings name
     )
     listening = config.bind_socket()
     if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -1,9 +1,11 @@
 """GraphQL documents: parsed and validated once, then kept while they are in use."""
 
+import hashlib
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -31,6 +33,9 @@ RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 ERRORS_MAX = 20
 """Of what is wrong with a document so much is said, no more."""
 COMMENTS_MAX = 500
+UNKNOWN_HASH = "PersistedQueryNotFound"
+"""The words by which clients know it."""
+SHA256 = "sha256"
 REPEATS_MAX = 30
 _INTROSPECTION = re.compile(r"__(schema|type)\b")
 
@@ -45,13 +50,17 @@ class Invalid(Exception):  # noqa: N818 - reason: an answer, not an error of the
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """A valid document. `operations` has each by its name, and the only one of a document under None too."""
+    """A valid document. `operations` has each by its name, and the only one of a document under None too.
+
+    `notes` is for what others have worked out of it: kept as long as it is.
+    """
 
     text: str
     node: DocumentNode
     operations: Mapping[str | None, OperationDefinitionNode]
     fragments: Mapping[str, FragmentDefinitionNode]
     introspects: bool
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class Documents:
@@ -62,16 +71,40 @@ class Documents:
         self._settings = settings
         self._kept: OrderedDict[str, Document] = OrderedDict()
         self._chars = 0
+        self._texts: dict[str, str] = {}
 
-    def of(self, text: str) -> Document:
-        """The document that the text writes; raises `Invalid`. One that is not valid is not kept."""
+    def of(self, text: str, sha256: str | None = None) -> Document:
+        """The document that the text writes; raises `Invalid`. One that is not valid is not kept.
+
+        With a `sha256` it is that of the text, and without the text the name of one that was sent with it of late.
+        """
+        if sha256 is not None:
+            text = self._named(text, sha256)
         found = self._kept.get(text)
-        if found is not None:
+        if found is None:
+            found = self._made(text)
+            self._keep(found)
+        else:
             self._kept.move_to_end(text)
-            return found
-        document = self._made(text)
-        self._keep(document)
-        return document
+        if sha256 is not None and text in self._kept:
+            found.notes[SHA256] = sha256
+            self._texts[sha256] = text
+        return found
+
+    def __contains__(self, text: str) -> bool:
+        return text in self._kept
+
+    def _named(self, text: str, sha256: str) -> str:
+        if not text:
+            known = self._texts.get(sha256)
+            if known is None:
+                raise Invalid(GraphQLError(UNKNOWN_HASH, extensions={"code": Code.PERSISTED_QUERY_NOT_FOUND}))
+            return known
+        if hashlib.sha256(text.encode()).hexdigest() != sha256:
+            raise Invalid(
+                GraphQLError("`sha256Hash` is not of this `query`.", extensions={"code": Code.BAD_USER_INPUT})
+            )
+        return text
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -82,6 +115,7 @@ class Documents:
         while len(self._kept) > self._settings.documents_max or self._chars > self._settings.documents_chars_max:
             _, oldest = self._kept.popitem(last=False)
             self._chars -= len(oldest.text)
+            self._texts.pop(oldest.notes.get(SHA256, ""), None)
 
     def _made(self, text: str) -> Document:
         settings = self._settings

@@ -45,7 +45,7 @@ STATUS = {
     Code.OUTCOME_UNKNOWN: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """Of an operation that was not executed, by the code of its first error; any other is 400."""
-ALWAYS = {Code.INTERNAL, Code.UNAUTHENTICATED, Code.UNAVAILABLE}
+ALWAYS = {Code.INTERNAL, Code.THROTTLED, Code.UNAUTHENTICATED, Code.UNAVAILABLE}
 """Said by the status also to clients of old, for whom an answer of GraphQL is 200 whatever is in it."""
 
 

@@ -76,6 +76,12 @@ class Guard(Protocol):
     async def admit(self, prepared: Prepared, ctx: Context) -> Admission | Answer:
         """Let it through, or refuse it with an answer; may raise what `graph.errors.said` knows."""
 
+    async def refused(self, prepared: Prepared, ctx: Context) -> Answer:
+        """What an operation is answered with that was refused as it was prepared."""
+
+    def shut_out(self, ctx: Context) -> Answer | None:
+        """Why a document that is not known yet is not even looked at, if it is not."""
+
 
 Execute = Callable[[Prepared], ExecutionResult | Awaitable[ExecutionResult]]
 """What executes a query, a mutation or (with the executor of an event) what a subscription sends."""
@@ -102,7 +108,9 @@ class Pipeline:
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""
         try:
-            document = self.documents.of(request.query)
+            if self.guard is not None and request.query not in self.documents and (shut := self.guard.shut_out(ctx)):
+                return Prepared(request, refusal=shut)
+            document = self.documents.of(request.query, request.sha256)
         except Invalid as invalid:
             return Prepared(request, refusal=Answer.refused(*invalid.errors))
         operation = document.operations.get(request.operation_name or None)
@@ -123,10 +131,15 @@ class Pipeline:
         """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        answer = prepared.refusal or await self._answered(prepared, ctx)
+        answer = await self._refusal(prepared, ctx) or await self._answered(prepared, ctx)
         kind = "unknown" if prepared.operation is None else prepared.operation.operation.value
         ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
         return answer
+
+    async def _refusal(self, prepared: Prepared, ctx: Context) -> Answer | None:
+        if prepared.refusal is None or self.guard is None:
+            return prepared.refusal
+        return await self.guard.refused(prepared, ctx)
 
     async def _answered(self, prepared: Prepared, ctx: Context) -> Answer:
         try:

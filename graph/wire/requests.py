@@ -9,6 +9,7 @@ from typing import Any, Self
 import orjson
 
 _NUL_WRITTEN = re.compile(r"\\u(0000|\{0+\})")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 NUL = "A text can't have the character NUL in it."
 
 
@@ -18,30 +19,50 @@ class Malformed(Exception):  # noqa: N818 - reason: an answer, not an error of t
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """One operation as it was asked for."""
+    """One operation as it was asked for.
+
+    `sha256` is what a client of persisted queries names the text by; then `query` may be empty, for one that is known.
+    """
 
     query: str
     operation_name: str | None = None
     variables: Mapping[str, Any] | None = None
     extensions: Mapping[str, Any] | None = None
+    sha256: str | None = None
 
     @classmethod
     def of(cls, value: Any) -> Self:
         """From a JSON value; raises `Malformed` for what is none. Keys that it does not know are passed over."""
         if not isinstance(value, dict):
             raise Malformed("A request has to be a JSON object with `query`, and perhaps `variables`, `operationName`.")
-        query, name = value.get("query"), value.get("operationName")
-        if not isinstance(query, str):
-            raise Malformed("`query` has to be a string: the GraphQL document.")
-        if not isinstance(name, str | None):
-            raise Malformed("`operationName` has to be a string or null.")
         variables, extensions = value.get("variables"), value.get("extensions")
         for key, given in (("variables", variables), ("extensions", extensions)):
             if not isinstance(given, dict | None):
                 raise Malformed(f"`{key}` has to be an object or null.")
+        sha256 = _sha256(extensions)
+        query, name = value.get("query"), value.get("operationName")
+        if query is None and sha256 is not None:
+            query = ""
+        if not isinstance(query, str):
+            raise Malformed("`query` has to be a string: the GraphQL document.")
+        if not isinstance(name, str | None):
+            raise Malformed("`operationName` has to be a string or null.")
         if _NUL_WRITTEN.search(query) or (variables and _has_nul(variables)):
             raise Malformed(NUL)
-        return cls(query, name, variables, extensions)
+        return cls(query, name, variables, extensions, sha256)
+
+
+def _sha256(extensions: Mapping[str, Any] | None) -> str | None:
+    """What a persisted query is named by; raises `Malformed` for what is no such name."""
+    persisted = (extensions or {}).get("persistedQuery")
+    if persisted is None:
+        return None
+    found = persisted.get("sha256Hash") if isinstance(persisted, dict) and persisted.get("version") == 1 else None
+    if not isinstance(found, str) or not _SHA256.fullmatch(found):
+        raise Malformed(
+            "`persistedQuery` has to have `version` 1, and as `sha256Hash` 64 hexadecimal digits in small letters."
+        )
+    return found
 
 
 def decoded(content: bytes | str, depth_max: int) -> Any:

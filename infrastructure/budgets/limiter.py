@@ -3,7 +3,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from limits import RateLimitItem
@@ -59,6 +59,11 @@ class Limiter(RateLimiter):
         self.fallbacks = 0
         """How many spendings were charged here because Redis was gone."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether spending has to ask another process."""
+        return self._shared is not None
+
     async def spend(self, charges: Sequence[Charge]) -> Spending:
         """Charge all if each passes, else none; each key once."""
         if self._shared is None:
@@ -80,7 +85,7 @@ class Limiter(RateLimiter):
         charges = [each.charge for each in spending.standings if isinstance(each.charge.limit, Bucket)]
         if not 0 <= points <= min((charge.cost for charge in charges), default=points):
             raise ValueError("what is given back was charged before")
-        charges = [replace(charge, cost=points) for charge in charges]
+        charges = [Charge(charge.limit, charge.key, points) for charge in charges]
         if self._shared is None or not spending.shared:
             self._memory.give_back(charges)
             return

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, log, overhead, page, volume
+from tests.bench import api, limits, log, overhead, page, volume
 from tests.support.house import migrated, settings_for
 from tests.support.servers import PostgresServer
 
@@ -35,8 +35,10 @@ async def main() -> None:
         settings = settings_for(postgres.create_database("log"), home)
         migrated(settings)
         figures = await log.measure(settings)
+        (home / "limits").mkdir()
+        limited = await limits.measure(home / "limits")
         version = postgres.execute("SHOW server_version")
-    text = page.written(timings, wire, figures, version, api.WARM_UP)
+    text = page.written(timings, wire, figures, limited, version, api.WARM_UP)
     text = page.with_volume(text, page.volume_of(page.PAGE.read_text(encoding="utf-8")))
     page.PAGE.write_text(text, encoding="utf-8")
     sys.stdout.write(text)

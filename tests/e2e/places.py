@@ -201,4 +201,12 @@ OWN = {
         id portfolio { id owner { id } } events { edges { node { payload } } } } } } }""",
     "events": "{ events { edges { node { id aggregateId payload } } } }",
 }
-EVERYBODYS = {"instrument", "instruments", "tradingStatus", "marketClock", "streamCursor", "cacheStatistics"}
+EVERYBODYS = {
+    "instrument",
+    "rateLimit",
+    "instruments",
+    "tradingStatus",
+    "marketClock",
+    "streamCursor",
+    "cacheStatistics",
+}

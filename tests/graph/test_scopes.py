@@ -164,7 +164,7 @@ def test_schema_when_a_mutation_names_no_scope_then_it_is_not_built(monkeypatch:
 def test_schema_when_a_command_is_open_to_anybody_then_its_description_speaks_of_keys_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(NEEDS, "place_order", Need(ApiScope.TRADE, anonymous=True))
+    monkeypatch.setitem(NEEDS, "place_order", Need(ApiScope.TRADE, anonymous=True, slice_name="orders"))
     schema = build_schema()._schema
     assert schema.mutation_type is not None
     assert (schema.mutation_type.fields["placeOrder"].description or "").endswith("An API key needs the scope TRADE.")

@@ -36,8 +36,10 @@ UPDATE market_state SET trading_state = 'ACTIVE', trading_reason = NULL, trading
 
 
 def settings_for(url: str, home: Path, **more: Any) -> Settings:
-    """Settings of a process on the database at `url`; without a history of candles, which takes seconds to compute."""
-    return Settings(database_url=url, home=home, secret=SecretStr(SECRET), **{"candle_days": 0} | more)
+    """Settings of a process on the database at `url`; without a history of candles, which takes seconds to compute,
+    and without limits, which have tests of their own.
+    """
+    return Settings(database_url=url, home=home, secret=SecretStr(SECRET), **{"candle_days": 0, "limits": False} | more)
 
 
 def migrated(settings: Settings) -> None:

@@ -167,6 +167,7 @@ def _environment(home: Path, database_url: str, address: str, settings: dict[str
         "TRADEGRAPH_HOME": str(home),
         "TRADEGRAPH_PORT": address.rpartition(":")[2],
         "TRADEGRAPH_CANDLE_DAYS": "0",
+        "TRADEGRAPH_LIMITS": "off",
     }
     if database_url:
         own |= {"DATABASE_URL": database_url, "TRADEGRAPH_SECRET": SECRET}

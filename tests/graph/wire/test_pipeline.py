@@ -116,6 +116,15 @@ class Counting:
             raise self.refusal
         return self.refusal or self
 
+    async def refused(self, prepared: Prepared, ctx: Context) -> Answer:
+        assert ctx.viewer is self.viewer
+        assert prepared.refusal is not None
+        return prepared.refusal
+
+    def shut_out(self, ctx: Context) -> Answer | None:
+        assert ctx.viewer is self.viewer
+        return None
+
     async def settle(self, answer: Answer | None) -> None:
         self.settled.append(answer)
         if answer is not None:

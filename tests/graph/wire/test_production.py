@@ -60,6 +60,7 @@ async def test_production_when_a_page_is_for_an_admin_then_nobody_else_gets_it(
         for name, token in (await roles(services)).items():
             headers = {"accept": BROWSER} | ({"authorization": f"Bearer {token}"} if token else {})
             answer = await client.http.get(path, headers=headers)
+            assert len(answer.headers.get_list("x-content-type-options")) == 1
             if name == "admin":
                 assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
             else:

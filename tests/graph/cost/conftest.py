@@ -1,0 +1,33 @@
+"""The application with its limits on, and what a document costs in its schema."""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from graph.app import create_app
+from graph.process import Process
+from infrastructure.budgets.rates import Rates
+from infrastructure.services import Services
+from tests.support.wire import Client, client_of
+
+Limited = Callable[..., AbstractAsyncContextManager[Client]]
+
+
+@pytest.fixture
+def limited(services: Services) -> Limited:
+    """A client of the application with limits, and with these settings."""
+
+    @contextlib.asynccontextmanager
+    async def opened(**settings: Any) -> AsyncIterator[Client]:
+        changed = services.settings.model_copy(update={"limits": True} | settings)
+        app = create_app(changed)
+        own = dataclasses.replace(services, settings=changed, rates=Rates(changed))
+        app.state.process = Process(own, works=[])
+        async with client_of(app) as client:
+            yield client
+
+    return opened

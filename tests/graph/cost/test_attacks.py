@@ -1,0 +1,161 @@
+"""What is sent to make the server work for nothing is refused in little time, with a clear error; it is well after."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from graphql import parse
+
+from infrastructure.services import Services
+from tests.graph.cost.conftest import Limited
+from tests.support.people import signed_up
+from tests.support.wire import Client
+
+CPU_S_MAX = 0.05
+JSON = "application/json"
+SKIPS = "id @skip(if: false) "
+DEEP = "{{ viewer {} {{ id }} {} }}"
+VIEWER = "{ viewer { id } }"
+LOGIN = 'login(input: {email: "ada@example.com", password: "wrong"}) { accessToken errors { code } }'
+
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+async def client(limited: Limited, services: Services) -> AsyncIterator[Client]:
+    await signed_up(services)
+    async with limited() as client:
+        await client.data(VIEWER)  # what is made at the first request is no part of an attack
+        yield client
+
+
+def of(document: str, **variables: Any) -> bytes:
+    return orjson.dumps({"query": document, "variables": variables or None})
+
+
+def bomb(levels: int, fields: str) -> str:
+    """Each fragment spreads the next one twice: 2 to the power of the levels, if it were spread out."""
+    parts = [f"fragment F{n} on User {{ {fields.replace('…', f'...F{n + 1}')} }}" for n in range(levels)]
+    return f"{{ viewer {{ ...F0 }} }} {' '.join(parts)} fragment F{levels} on User {{ id }}"
+
+
+ATTACKS: dict[str, tuple[bytes, str | None]] = {
+    "10,000 aliases": (of("{ " + " ".join(f"a{n}: now" for n in range(10_000)) + " }"), "GRAPHQL_PARSE_FAILED"),
+    "600 aliases": (of("{ viewer { " + " ".join(f"a{n}: id" for n in range(600)) + " } }"), "TOO_COMPLEX"),
+    "a fragment bomb of one level": (of(bomb(200, "… …")), None),  # it comes to one field
+    "a fragment bomb in depth": (
+        of(bomb(25, "a: portfolios(first: 1) { edges { node { owner { … } } } } b: preferences { timezone } …")),
+        "TOO_COMPLEX",
+    ),
+    "a fragment bomb of aliases": (of(bomb(40, "a: id b: id … …")), None),
+    "a cycle of fragments": (
+        of("{ viewer { ...A } } fragment A on User { ...B } fragment B on User { ...A }"),
+        "GRAPHQL_VALIDATION_FAILED",
+    ),
+    "lists in lists": (
+        of("{ orders(first: 100) { edges { node { fills(first: 100) { edges { node { id } } } } } } }"),
+        "COST_EXCEEDED",
+    ),
+    "40 fields deep": (of(DEEP.format("{ portfolios { edges { node { owner " * 10, " } } } }" * 10)), "TOO_COMPLEX"),
+    "200 fields deep": (
+        of(DEEP.format("{ portfolios { edges { node { owner " * 50, " } } } }" * 50)), "GRAPHQL_PARSE_FAILED"
+    ),
+    "introspection round and round": (
+        of("{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }"),
+        "GRAPHQL_VALIDATION_FAILED",
+    ),
+    "21 logins in one document": (
+        of("mutation { " + " ".join(f"l{n}: {LOGIN}" for n in range(21)) + " }"), "TOO_COMPLEX"
+    ),
+    "logins in an array": (orjson.dumps([{"query": f"mutation {{ {LOGIN} }}"}] * 100), "BAD_USER_INPUT"),
+    "51 directives": (of(f"{{ a: viewer {{ {SKIPS * 26} }} b: viewer {{ {SKIPS * 25} }} }}"), "TOO_COMPLEX"),
+    "a list of 10,000 in the variables": (
+        of("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["x"] * 10_000), "TOO_COMPLEX"
+    ),
+    "JSON 20,000 deep": (b'{"query":"{viewer{id}}","variables":{"a":' + b"[" * 20_000 + b"]" * 20_000 + b"}}", None),
+    "NaN": (b'{"query":"{viewer{id}}","variables":{"a":NaN}}', "BAD_USER_INPUT"),
+}  # fmt: skip
+
+
+async def cpu_s(send: Callable[[], Any]) -> tuple[httpx.Response, float]:
+    began = time.process_time()
+    response = await send()
+    return response, time.process_time() - began
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_attack_when_sent_then_it_is_refused_in_little_time_and_the_server_is_well(
+    client: Client, name: str
+) -> None:
+    body, code = ATTACKS[name]
+    send = lambda: client.http.post("/graphql", content=body, headers={"content-type": JSON})  # noqa: E731 - reason: named for what it does
+    tries = [await cpu_s(send) for _ in range(3)]
+    assert min(spent for _, spent in tries) < CPU_S_MAX
+    for response, _ in tries:
+        assert response.status_code < 500
+        answer = response.json()
+        if code is not None:
+            assert {error["extensions"]["code"] for error in answer["errors"]} == {code}
+            assert all(error["message"] for error in answer["errors"])
+            assert not answer.get("data")
+        assert len(response.content) < 16 * 1024
+    assert (await client.data(VIEWER)) == {"viewer": None}
+
+
+async def test_attack_when_a_hundred_megabytes_are_sent_then_they_are_not_read(client: Client) -> None:
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1600):
+            sent += 1
+            yield b" " * 65_536
+
+    response, spent = await cpu_s(
+        lambda: client.http.post("/graphql", content=chunks(), headers={"content-type": JSON})
+    )
+    assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert sent < 10
+    assert spent < CPU_S_MAX
+
+
+async def test_attack_when_a_document_has_a_million_tokens_then_it_is_too_large(client: Client) -> None:
+    body = of("{ " + "a " * 1_000_000 + "}")
+    response = await client.http.post("/graphql", content=body, headers={"content-type": JSON})
+    assert response.status_code == 413
+
+
+async def test_attack_when_a_mutation_comes_by_get_then_nothing_is_done(limited: Limited) -> None:
+    async with limited(get_queries=True) as client:
+        response = await client.http.get("/graphql", params={"query": f"mutation {{ {LOGIN} }}"})
+        assert response.status_code == 405
+
+
+async def test_attack_when_passwords_are_guessed_twenty_at_a_time_then_five_are_tried(client: Client) -> None:
+    document = "mutation { " + " ".join(f"l{n}: {LOGIN}" for n in range(20)) + " }"
+    answer = await client.execute(document)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["THROTTLED"]
+    assert answer["data"] is None
+
+
+async def test_attack_when_bad_documents_come_until_nothing_is_left_then_they_are_not_looked_at(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = 0
+
+    def counting(*args: Any, **options: Any) -> Any:
+        nonlocal parsed
+        parsed += 1
+        return parse(*args, **options)
+
+    monkeypatch.setattr("graph.wire.documents.parse", counting)
+    small = {"limit_anonymous_points": 50, "limit_anonymous_restore": 1, "cost_operation_max": 25}
+    async with limited(**small) as client:
+        answers = [await client.execute("{ x" + str(n) + " }") for n in range(100)]
+        codes = [answer["errors"][0]["extensions"]["code"] for answer in answers]
+        assert codes == ["GRAPHQL_VALIDATION_FAILED"] * 5 + ["THROTTLED"] * 95
+        assert answers[0]["extensions"]["cost"]["throttleStatus"]["currentlyAvailable"] == 40
+        assert parsed == 6
