@@ -72,6 +72,7 @@ async def opened(app: Starlette, services: Services) -> AsyncIterator[Any]:
         async def open_one(email: str) -> Socket:
             if email not in tokens:
                 tokens[email] = (await login(anonymous(services), email, PASSWORD)).access_token
+                await services.relay.reached(len(await whole_log(services.database)))
             token = tokens[email]
             socket = await stack.enter_async_context(socket_to(server))
             await socket.init(token)
@@ -226,6 +227,7 @@ async def test_run_when_the_sign_in_that_began_it_ends_then_only_its_socket_clos
     app: Starlette, services: Services, trader: Trader
 ) -> None:
     signed_in = [await login(anonymous(services), "ada@example.com", PASSWORD) for _ in range(2)]
+    await services.relay.reached(len(await whole_log(services.database)))
     async with server_of(app) as server, socket_to(server) as first, socket_to(server) as second:
         for socket, each in zip((first, second), signed_in, strict=True):
             await socket.init(each.access_token)

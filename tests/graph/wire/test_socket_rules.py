@@ -14,6 +14,7 @@ from graph.wire.sockets import frames
 from infrastructure.services import Services
 from resolvers.accounts.commands import login
 from tests.support.clock import ManualClock
+from tests.support.log_race import whole_log
 from tests.support.people import PASSWORD, anonymous, signed_up
 from tests.support.wait import until
 from tests.support.wire import SUBPROTOCOL, WAIT_S_MAX, Socket, server_of, socket_to
@@ -84,8 +85,10 @@ async def test_socket_when_an_id_was_completed_then_it_can_be_used_again(server:
 async def test_operation_when_it_fails_then_that_one_ends_with_an_error_and_the_others_go_on(
     server: str, services: Services, query: str, variables: dict[str, Any] | None, code: str
 ) -> None:
+    token = (await signed_up(services)).access_token
+    await services.relay.reached(len(await whole_log(services.database)))
     async with socket_to(server) as opened:
-        await opened.init((await signed_up(services)).access_token)
+        await opened.init(token)
         await opened.start("follows", EVENTS)
         await opened.start("fails", query, variables)
         frame = await opened.next("fails")

@@ -16,6 +16,7 @@ from infrastructure.services import Services
 from resolvers.accounts.commands import login
 from resolvers.events.queries import cursor_of
 from resolvers.portfolios.commands import deposit_cash
+from tests.support.log_race import whole_log
 from tests.support.market import D, Trader
 from tests.support.people import PASSWORD, anonymous
 from tests.support.wait import until
@@ -52,6 +53,7 @@ async def stalled(server: str, token: str, stack: contextlib.AsyncExitStack) -> 
 async def story(services: Services, readers: int, unread_ms: int) -> None:
     trader = await Trader.with_cash(services)
     token = (await login(anonymous(services), "ada@example.com", PASSWORD)).access_token
+    await services.relay.reached(len(await whole_log(services.database)))
     limits: dict[str, Any] = {"sockets_per_user": 0, "sockets_per_address": 0, "unread_ms_max": unread_ms}
     app: Starlette = create_app(services.settings.model_copy(update=limits))
     app.state.process = Process(services, works=[])

@@ -18,6 +18,7 @@ from infrastructure.services import Services
 from resolvers.accounts.commands import login, logout
 from resolvers.events.queries import cursor_of
 from resolvers.portfolios.commands import deposit_cash
+from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader
 from tests.support.people import PASSWORD, anonymous
 from tests.support.wait import until
@@ -75,7 +76,9 @@ async def trader(services: Services) -> Trader:
 @pytest.fixture
 async def bearer(services: Services, trader: Trader) -> str:
     assert trader
-    return f"Bearer {(await login(anonymous(services), 'ada@example.com', PASSWORD)).access_token}"
+    token = (await login(anonymous(services), "ada@example.com", PASSWORD)).access_token
+    await services.relay.reached(len(await whole_log(services.database)))
+    return f"Bearer {token}"
 
 
 @pytest.mark.parametrize("get", [False, True])
@@ -127,6 +130,7 @@ async def test_operation_when_it_is_refused_then_the_stream_says_so_and_ends(
 async def test_stream_when_the_sign_in_ends_then_it_says_so_and_ends(server: str, services: Services) -> None:
     await Trader.with_cash(services)
     signed_in = await login(anonymous(services), "ada@example.com", PASSWORD)
+    await services.relay.reached(len(await whole_log(services.database)))
     async with reading(server, EVENTS, authorization=f"Bearer {signed_in.access_token}") as reader:
         await until(lambda: services.relay._followers)
         await logout(anonymous(services), signed_in.refresh_token)
