@@ -10,6 +10,8 @@ import strawberry
 from graph.base import Id, Info, Input, Node, command, identified, local_id, resolved, stands_for
 from graph.errors import Payload, answering
 from graph.keys import UserKeys
+from graph.market_alerts import UserMarketAlerts
+from graph.notifications import UserNotifications
 from graph.orders import UserOrders
 from graph.portfolios import UserPortfolios
 from infrastructure.database import DatabaseUnavailable
@@ -18,7 +20,9 @@ from models.enums import InvestmentGoal, RiskTolerance, Role
 from models.people import PreferenceChanges, ProfileChanges, Registration
 from resolvers.accounts import commands, queries
 
-NOT_YET = "Kept, and not used yet: nobody is told of anything so far."
+ON_FILL = "Whether to be told of orders that were accepted and filled, and of closed positions."
+ON_BREACH = "Whether to be told of breached risk limits."
+ON_ALERT = "Whether to be told of market alerts, and of turns in sentiment."
 
 
 @strawberry.type(description="What a user prefers.")
@@ -27,11 +31,11 @@ class UserPreferences:
 
     base_currency: str = strawberry.field(description="The currency of new portfolios.")
     timezone: str = strawberry.field(
-        description="The time zone to show them times in, as IANA names it; days of trading stay UTC."
+        description="The time zone of the times in what they are told, as IANA names it; days of trading stay UTC."
     )
-    notify_on_fill: bool = strawberry.field(description=f"Whether to be told of fills. {NOT_YET}")
-    notify_on_risk_breach: bool = strawberry.field(description=f"Whether to be told of breached risk limits. {NOT_YET}")
-    notify_on_market_alert: bool = strawberry.field(description=f"Whether to be told of market alerts. {NOT_YET}")
+    notify_on_fill: bool = strawberry.field(description=ON_FILL)
+    notify_on_risk_breach: bool = strawberry.field(description=ON_BREACH)
+    notify_on_market_alert: bool = strawberry.field(description=ON_ALERT)
 
 
 def _itself(parent: strawberry.Parent[Person]) -> Any:
@@ -39,7 +43,7 @@ def _itself(parent: strawberry.Parent[Person]) -> Any:
 
 
 @strawberry.type(description="A person who trades, or runs the place. Seen by themselves and by an ADMIN.")
-class User(UserOrders, UserPortfolios, UserKeys, Node):
+class User(UserOrders, UserPortfolios, UserKeys, UserNotifications, UserMarketAlerts, Node):
     """Shows a `models.accounts.User`."""
 
     is_type_of = stands_for(Person)
@@ -117,13 +121,9 @@ class UpdatePreferencesInput:
 
     base_currency: str | None = strawberry.field(default=None, description="Only USD, for now.")
     timezone: str | None = strawberry.field(default=None, description="An IANA name, like Europe/Berlin.")
-    notify_on_fill: bool | None = strawberry.field(default=None, description=f"Whether to be told of fills. {NOT_YET}")
-    notify_on_risk_breach: bool | None = strawberry.field(
-        default=None, description=f"Whether to be told of breached risk limits. {NOT_YET}"
-    )
-    notify_on_market_alert: bool | None = strawberry.field(
-        default=None, description=f"Whether to be told of market alerts. {NOT_YET}"
-    )
+    notify_on_fill: bool | None = strawberry.field(default=None, description=ON_FILL)
+    notify_on_risk_breach: bool | None = strawberry.field(default=None, description=ON_BREACH)
+    notify_on_market_alert: bool | None = strawberry.field(default=None, description=ON_ALERT)
 
 
 def _given(of: Any) -> dict[str, Any]:

@@ -193,7 +193,9 @@ def said(error: GraphQLError) -> GraphQLError:
         return error
     cause = _cause(error)
     if isinstance(cause, GraphQLError | ScalarError):
-        return coded(error, Code.GRAPHQL_PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else Code.BAD_USER_INPUT)
+        code = Code.GRAPHQL_PARSE_FAILED if isinstance(cause, GraphQLSyntaxError) else Code.BAD_USER_INPUT
+        error.extensions = {**(error.extensions or {}), "code": code}
+        return error
     known = _known(cause)
     if known is None:
         correlation_id = secrets.token_hex(8)
@@ -206,12 +208,6 @@ def said(error: GraphQLError) -> GraphQLError:
 def _cause(error: BaseException) -> BaseException:
     while isinstance(error, GraphQLError) and error.original_error is not None:
         error = error.original_error
-    return error
-
-
-def coded(error: GraphQLError, code: Code) -> GraphQLError:
-    """The error, with its code."""
-    error.extensions = {**(error.extensions or {}), "code": code}
     return error
 
 

@@ -47,6 +47,10 @@ _TYPES = {
     "apiKey": "ApiKey",
     "owner": "User",
     "actor": "User",
+    "notification": "Notification",
+    "riskAlert": "RiskAlert",
+    "marketAlert": "MarketAlert",
+    "sentiment": "Sentiment",
 }
 """The type of what stands under a key of a payload, and of what a key and `Id` refers to."""
 
@@ -57,6 +61,8 @@ def with_global_ids(value: Any, name: str = "") -> Any:
         return [with_global_ids(item, name) for item in value]
     if not isinstance(value, dict):
         return value
+    if "subjectId" in value and value["subjectId"] is not None:
+        value = {**value, "subjectId": global_id(value["subjectType"], value["subjectId"])}
     return {key: _globally(key, name, item) for key, item in value.items()}
 
 

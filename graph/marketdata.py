@@ -29,8 +29,10 @@ from graph.belonging import instrument_of
 from graph.weights import CANDLES, at_most
 from models import hours
 from models.candles import Candle as DomainCandle
-from models.enums import AssetClass, CandleInterval
+from models.enums import AssetClass, CandleInterval, SentimentLabel, SentimentSignal
+from models.sentiment import Sentiment as DomainSentiment
 from resolvers.marketdata import queries, streams
+from resolvers.marketdata.sentiment import sentiment
 from resolvers.paging import Page
 
 
@@ -65,6 +67,24 @@ def _candles(
     return queries.candles(info.context, parent.symbol, queries.CandleChoice(interval, since, to, first))
 
 
+@strawberry.type(description="What is felt about an instrument, as it was analysed last.")
+class Sentiment:
+    """Shows `models.sentiment.Sentiment`."""
+
+    score: float = strawberry.field(description="From -1, as bad as can be, to 1.")
+    confidence: float = strawberry.field(description="How sure that is, from 0 to 1.")
+    label: SentimentLabel = strawberry.field(description="The score in a word.")
+    source: str = strawberry.field(description="Where it comes from.")
+    analyzed_at: datetime = strawberry.field(description="When.")
+    signal: SentimentSignal | None = strawberry.field(
+        description="What it and the analyses before it add up to; null until that was worked out."
+    )
+
+
+def _sentiment(parent: strawberry.Parent[domain.Instrument], info: Info) -> Awaitable[DomainSentiment | None]:
+    return sentiment(info.context, parent.symbol)
+
+
 @strawberry.type(description="What can be traded. Prices are multiples of `tickSize`, quantities of `lotSize`.")
 class Instrument(Node):
     """Shows `models.marketdata.Instrument`."""
@@ -88,6 +108,9 @@ class Instrument(Node):
         "What its price did, by time; the last one may still go on.",
         list_of(later("marketdata", "Candle")),
         at_most(CANDLES, "first"),
+    )
+    sentiment: DomainSentiment | None = resolved(
+        _sentiment, "What is felt about it, as it was analysed last; null if it never was.", Sentiment | None
     )
 
 

@@ -13,13 +13,15 @@ from models.errors import BadRequest
 from models.orders import Fill
 from resolvers.accounts.keys import api_key
 from resolvers.accounts.queries import user_by_id
+from resolvers.alerts.market_alerts import market_alert
+from resolvers.alerts.queries import notification
 from resolvers.context import Context
 from resolvers.events.queries import event
 from resolvers.marketdata.queries import instrument
 from resolvers.orders.queries import fills_by_id, order
 from resolvers.portfolios.queries import portfolio, transaction
 from resolvers.positions.queries import position
-from resolvers.risk.queries import risk_limit
+from resolvers.risk.queries import risk_alert, risk_limit
 
 
 async def _fill(ctx: Context, key: UUID) -> Fill | None:
@@ -35,13 +37,17 @@ FINDERS: dict[str, Callable[[Context, Any], Awaitable[object]]] = {
     "Fill": _fill,
     "RiskLimit": risk_limit,
     "Transaction": transaction,
+    "Notification": notification,
+    "RiskAlert": risk_alert,
+    "MarketAlert": market_alert,
     "Instrument": instrument,
     "Event": event,
 }
 """For each type of node, how the caller's own is found; what is someone else's is None like what there is not."""
 
 
-def _found(ctx: Context, given: str, argument: str) -> Awaitable[object]:
+def found(ctx: Context, given: str, argument: str) -> Awaitable[object]:
+    """What has this id, if the caller may see it; raises `BadRequest` for what is no id."""
     parsed = parsed_id(given)
     if parsed is None or parsed[0] not in FINDERS:
         raise BadRequest(f"`{argument}` is no id.", argument)
@@ -52,7 +58,7 @@ Ids = Annotated[list[strawberry.ID], strawberry.argument(description="The ids, a
 
 
 def _node(info: Info, given: Id) -> Awaitable[object]:
-    return _found(info.context, given, "id")
+    return found(info.context, given, "id")
 
 
 async def _nodes(info: Info, ids: Ids) -> list[object]:
@@ -64,7 +70,7 @@ async def _nodes(info: Info, ids: Ids) -> list[object]:
 
 
 async def _each(ctx: Context, given: str) -> object:
-    return await _found(ctx, given, "ids")
+    return await found(ctx, given, "ids")
 
 
 @strawberry.type

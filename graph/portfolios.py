@@ -35,15 +35,15 @@ from graph.belonging import owner_of
 from graph.errors import Payload, answering
 from graph.marketdata import EveryMs, Instrument
 from graph.orders import ChosenOrders, FillConnection, OrderConnection, Sorting, chosen, sorting
+from graph.portfolio_risk import PortfolioRisk
 from graph.positions import ChosenPositions, PositionConnection, PositionFilter
-from graph.weights import HELD, LIMITS, at_most
+from graph.weights import HELD, at_most
 from models.accounts import User
 from models.allocations import ALLOCATIONS_MAX, TargetAllocation
 from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
 from models.positions import Position
-from models.risk import RiskLimit
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import cursor_of
 from resolvers.marketdata.queries import instrument
@@ -54,7 +54,6 @@ from resolvers.portfolios.allocations import target_allocations
 from resolvers.portfolios.loaders import Worth
 from resolvers.positions.queries import positions_of
 from resolvers.requests import Done
-from resolvers.risk.queries import risk_limits
 
 # ---------------------------------------------------------------- the ledger
 
@@ -209,10 +208,6 @@ def _history(parent: strawberry.Parent[domain.Portfolio], info: Info, at: At) ->
     return history(info.context, parent, at)
 
 
-def _risk_limits(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[RiskLimit]]:
-    return risk_limits(info.context, parent.id)
-
-
 def _target_allocations(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[TargetAllocation]]:
     return target_allocations(info.context, parent.id)
 
@@ -222,7 +217,7 @@ def _trading_status(parent: strawberry.Parent[domain.Portfolio], info: Info) -> 
 
 
 @strawberry.type(description="Cash and positions that are traded and measured together.")
-class Portfolio(Node):
+class Portfolio(PortfolioRisk, Node):
     """Shows `models.portfolios.Portfolio`."""
 
     is_type_of = stands_for(domain.Portfolio)
@@ -247,9 +242,6 @@ class Portfolio(Node):
     orders: OrderConnection = paged(_orders, "Its orders, newest first.")
     fills: FillConnection = paged(_fills, "Its fills, newest first.")
     transactions: TransactionConnection = paged(_transactions, "Its ledger, newest first.")
-    risk_limits: list[RiskLimit] = resolved(
-        _risk_limits, "The limits that were set for it.", list_of(later("risk", "RiskLimit")), at_most(LIMITS)
-    )
     target_allocations: list[TargetAllocation] = resolved(
         _target_allocations,
         "What it is meant to hold, the largest share first; empty where nothing was set.",

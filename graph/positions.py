@@ -14,6 +14,7 @@ from graph.marketdata import Instrument
 from models.enums import PositionSide
 from models.errors import BadRequest
 from models.facts import PositionAsOf
+from models.trades import TradeSummary as DomainSummary
 from models.valuation import PositionMark
 from resolvers.context import LOAD_MAX
 from resolvers.portfolios.queries import marked
@@ -32,6 +33,25 @@ def _marked(name: str, description: str) -> Any:
         return getattr(await _mark(parent, info), name)
 
     return resolved(resolve, description)
+
+
+@strawberry.type(description="A closed position in figures.")
+class TradeSummary:
+    """Shows `models.trades.TradeSummary`."""
+
+    quantity: Decimal = strawberry.field(description="All that was opened, also in parts.")
+    entry_price: Decimal = strawberry.field(description="What a unit was opened at, on average.")
+    exit_price: Decimal = strawberry.field(description="What a unit was closed at, on average.")
+    realized_pnl: Decimal = strawberry.field(description="Profit or loss, commissions apart.")
+    commission: Decimal = strawberry.field(description="The commissions of its fills.")
+    return_percent: float | None = strawberry.field(
+        description="`realizedPnl` as a percentage of what was opened (5 is 5%)."
+    )
+    held_seconds: int = strawberry.field(description="For how long it was held.")
+
+
+def _trade_summary(parent: strawberry.Parent[domain.Position], info: Info) -> Awaitable[DomainSummary | None]:
+    return queries.trade_summary(info.context, parent)
 
 
 @strawberry.type(description="One cycle of holding an instrument, from flat to flat.")
@@ -56,6 +76,9 @@ class Position(Node):
     realized_pnl: Decimal = strawberry.field(description="Profit or loss of what was closed, commissions apart.")
     opened_at: datetime = strawberry.field(description="When it was opened.")
     closed_at: datetime | None = strawberry.field(description="When it was closed; null while it is open.")
+    trade_summary: DomainSummary | None = resolved(
+        _trade_summary, "It in figures, soon after it was closed; null before.", TradeSummary | None
+    )
 
 
 @strawberry.type(description="A page of positions.")

@@ -19,11 +19,13 @@ from infrastructure.services import Services
 from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
+from infrastructure.waking import Waker
 from resolvers.changes import tags_of
 from resolvers.events.operators import Partitions
 from resolvers.events.snapshots import Snapshots
 from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
+from resolvers.registry import bus_of
 from resolvers.seed import seed_demo
 
 
@@ -121,6 +123,13 @@ def build_services(
 
 def build_process(services: Services) -> Process:
     """The process with all its work: what is made here runs wherever the server runs."""
-    return Process(
-        services, works=[services.key_uses, Snapshots(services), Partitions(services), TradingFloor(services)]
-    )
+    works: list[Work] = [
+        services.key_uses,
+        Snapshots(services),
+        Partitions(services),
+        bus_of(services),
+        TradingFloor(services),
+    ]
+    if services.redis is not None:
+        works.insert(0, Waker(services.redis, services.database, services.relay))
+    return Process(services, works)

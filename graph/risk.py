@@ -55,7 +55,9 @@ class RiskLimit(Node):
         _current, "What it measures now; null where it measures single orders, or a price for it is missing."
     )
     utilization: float | None = resolved(_utilization, "`current` as a fraction of `threshold`.")
-    severity: Severity = strawberry.field(description="How much a breach matters: kept, and not used yet.")
+    severity: Severity = strawberry.field(
+        description="How much a breach matters: at CRITICAL it pauses the portfolio's trading."
+    )
 
 
 @strawberry.type(description="What trading is let through.")
@@ -97,7 +99,7 @@ class SetRiskLimitInput:
     )
     severity: Severity | None = strawberry.field(
         default=None,
-        description="How much a breach matters (kept, and not used yet); WARNING for a new limit if not given.",
+        description="How much a breach matters: CRITICAL pauses trading; WARNING for a new limit if not given.",
     )
 
 

@@ -12,12 +12,15 @@ from graph.errors import ERROR_TYPES
 from graph.events import EventQueries, EventSubscriptions
 from graph.keys import KeyMutations
 from graph.limits import LimitQueries
+from graph.market_alerts import MarketAlertMutations
 from graph.marketdata import MarketQueries, MarketSubscriptions
 from graph.nodes import NodeQueries
+from graph.notifications import NotificationMutations, NotificationSubscriptions
 from graph.orders import OrderQueries
 from graph.portfolios import PortfolioMutations, PortfolioQueries, PortfolioSubscriptions
 from graph.positions import PositionQueries
 from graph.risk import RiskMutations, RiskQueries
+from graph.risk_alerts import RiskAlertMutations, RiskAlertSubscriptions
 from graph.scalars import SCALARS
 from graph.scopes import describe_scopes
 from graph.trading import TradingMutations, TradingQueries
@@ -42,13 +45,23 @@ class Query(
 
 @strawberry.type(description="What can be done. Several in one document are done in order, each by itself.")
 class Mutation(
-    AccountMutations, KeyMutations, PortfolioMutations, AllocationMutations, TradingMutations, RiskMutations
+    AccountMutations,
+    KeyMutations,
+    PortfolioMutations,
+    AllocationMutations,
+    TradingMutations,
+    RiskMutations,
+    NotificationMutations,
+    RiskAlertMutations,
+    MarketAlertMutations,
 ):
     """The commands of every domain."""
 
 
 @strawberry.type(description="What can be followed, over a websocket that speaks graphql-transport-ws.")
-class Subscription(EventSubscriptions, MarketSubscriptions, PortfolioSubscriptions):
+class Subscription(
+    EventSubscriptions, MarketSubscriptions, PortfolioSubscriptions, NotificationSubscriptions, RiskAlertSubscriptions
+):
     """The streams of every domain."""
 
 

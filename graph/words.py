@@ -58,7 +58,7 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
     },
     domain.Role: {
         "TRADER": "Their own portfolios.",
-        "ANALYST": "Kept for who feeds market data and sentiment; so far the same as TRADER.",
+        "ANALYST": "Also records sentiment (`recordSentiment`).",
         "ADMIN": "Also holds and resumes everybody's trading, and sees every user and event; not their portfolios.",
     },
     domain.ApiScope: {
@@ -120,6 +120,22 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "MAX_VALUE_AT_RISK": "What a day as bad as one in twenty of the past year's would cost, against the limit.",
         "MAX_OPEN_ORDERS": "How many orders would be working against their limit.",
     },
+    domain.MarketAlertKind: {
+        "PRICE_ABOVE": "The last price is at the threshold or above.",
+        "PRICE_BELOW": "The last price is at the threshold or below.",
+        "PERCENT_MOVE": "The last price is so many percent from the previous close, up or down.",
+        "VOLUME_SPIKE": "The last whole minute had so many times the mean volume of the 20 minutes before it.",
+    },
+    domain.SentimentLabel: {
+        "NEGATIVE": "A score of -0.2 or less.",
+        "NEUTRAL": "A score between.",
+        "POSITIVE": "A score of 0.2 or more.",
+    },
+    domain.SentimentSignal: {
+        "BEARISH": "The trend of the scores has come to -0.3, and not gone back above -0.2.",
+        "NEUTRAL": "Neither.",
+        "BULLISH": "The trend of the scores has come to 0.3, and not gone back below 0.2.",
+    },
     domain.ErrorCode: {
         "INVALID_INPUT": "A field of the input is wrong; `path` leads to it.",
         "NOT_FOUND": "There is no such thing, or it is someone else's.",
@@ -159,8 +175,16 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "API_KEY_CREATED": "A user made an API key.",
         "API_KEY_REVOKED": "A user revoked an API key.",
         "RISK_LIMIT_CHANGED": "A risk limit was set or removed.",
+        "RISK_LIMIT_BREACHED": "A risk limit that had been kept was found breached.",
+        "RISK_ALERT_ACKNOWLEDGED": "The owner of a breached limit said that they know.",
         "TRADING_PAUSED": "Trading was paused or restricted.",
         "TRADING_RESUMED": "Trading was opened again.",
+        "SENTIMENT_ANALYSIS_COMPLETED": "What is felt about an instrument was analysed.",
+        "MARKET_ALERT_CREATED": "A user began to watch the market for something.",
+        "MARKET_ALERT_DELETED": "A user watches no longer.",
+        "MARKET_ALERT_TRIGGERED": "The market came to what a user watches for.",
+        "NOTIFICATION_SENT": "A user was told of something.",
+        "NOTIFICATION_READ": "A user has read a notification.",
     },
 }
 

@@ -1,12 +1,14 @@
+import math
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_
+from sqlalchemy import delete, or_, select
 
 # SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
 from sqlalchemy.dialects.postgresql import insert
 
 from infrastructure.clock import Clock
-from infrastructure.database import Database
+from infrastructure.database import Database, Transaction
 from infrastructure.rows import table
 from models.marketdata import LeaseRow
 
@@ -59,3 +61,64 @@ class Lease:
         mine = (LEASES.c.name == self.name) & (LEASES.c.holder == self.holder)
         async with self._database.write() as transaction:
             await transaction.execute(delete(LEASES).where(mine))
+
+
+class SharedLeases:
+    """Many jobs of one kind shared between its holders: each job has at most one, and each holder its fair part.
+
+    A holder makes itself known by a lease of its own, by which holders are counted. As with `Lease`, who stops coming
+    loses what it had to the others once that has run out.
+    """
+
+    def __init__(self, database: Database, kind: str, holder: str, seconds: int, clock: Clock) -> None:
+        self.holder = holder
+        self._of_kind = LEASES.c.name.startswith(f"{kind}:")
+        self._own, self._job = f"{kind}:holder:{holder}", f"{kind}:job:"
+        self._database, self._clock = database, clock
+        self._length = timedelta(seconds=seconds)
+
+    async def share(self, jobs: Iterable[str]) -> set[str]:
+        """Renew, take what is free, give back what is more than a fair part; the jobs that this holder has from now on.
+
+        Raises what `Database.write` raises.
+        """
+        now = self._clock.now()
+        names = sorted(self._job + job for job in jobs)
+        async with self._database.write() as transaction:
+            rows = (await transaction.execute(select(LEASES).where(self._of_kind))).all()
+            standing = {row.name: row.holder for row in rows if row.expires_at >= now}
+            wanted = self._part(names, standing)
+            gone = [row.name for row in rows if row.name not in standing and row.name not in names]
+            gone += [name for name in names if standing.get(name) == self.holder and name not in wanted]
+            if gone:
+                await transaction.execute(delete(LEASES).where(LEASES.c.name.in_(gone)))
+            got = await self._take(transaction, [self._own, *wanted], now)
+        return {name.removeprefix(self._job) for name in got if name != self._own}
+
+    def _part(self, names: list[str], standing: dict[str, str]) -> list[str]:
+        """What this holder should have: of what it has and of what is free, as much as is its fair part."""
+        holders = sorted({*standing.values(), self.holder})
+        part = math.ceil(len(names) / len(holders))
+        mine = [name for name in names if standing.get(name) == self.holder]
+        free = [name for name in names if name not in standing]
+        # Each begins elsewhere: those who ask at once should not all ask for the same.
+        begin = holders.index(self.holder) * part % (len(free) or 1)
+        return [*mine, *free[begin:], *free[:begin]][:part]
+
+    async def _take(self, transaction: Transaction, names: list[str], now: datetime) -> set[str]:
+        # In one order, so that two holders wait for each other's rows and never in a circle.
+        expires_at = now + self._length
+        row = insert(LEASES).values(
+            [{"name": name, "holder": self.holder, "expires_at": expires_at} for name in sorted(names)]
+        )
+        taken = row.on_conflict_do_update(
+            index_elements=[LEASES.c.name],
+            set_={"holder": row.excluded.holder, "expires_at": row.excluded.expires_at},
+            where=or_(LEASES.c.holder == self.holder, LEASES.c.expires_at < now),
+        )
+        return set((await transaction.execute(taken.returning(LEASES.c.name))).scalars())
+
+    async def release(self) -> None:
+        """Give everything up, so that the others need not wait."""
+        async with self._database.write() as transaction:
+            await transaction.execute(delete(LEASES).where(self._of_kind, LEASES.c.holder == self.holder))

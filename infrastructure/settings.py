@@ -131,6 +131,15 @@ class Settings(LimitSettings):
     market_holidays: Annotated[tuple[date, ...], NoDecode] = ()
     """Days on which `us-equities` is closed, as YYYY-MM-DD with commas between them."""
 
+    market_alerts_max: int = Field(default=100, ge=1)
+    """The most market alerts that a user may have."""
+    handlers: bool = True
+    """Whether `serve` runs handlers of events too; not needed where `worker` processes do."""
+    handler_attempts: int = Field(default=8, ge=1)
+    """How often a handler tries an event before that is a dead letter."""
+    handler_pause_ms: int = Field(default=100, ge=1)
+    """How long it waits before it tries again; each time twice as long, up to half a minute."""
+
     cache: bool = True
     """Whether what is only shown is kept between reads; what decides money or risk never is."""
     cache_entries: int = Field(default=50_000, ge=1)

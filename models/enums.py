@@ -182,6 +182,31 @@ class RiskCheckKind(StrEnum):
     MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
 
 
+class MarketAlertKind(StrEnum):
+    """What a market alert watches."""
+
+    PRICE_ABOVE = "PRICE_ABOVE"
+    PRICE_BELOW = "PRICE_BELOW"
+    PERCENT_MOVE = "PERCENT_MOVE"
+    VOLUME_SPIKE = "VOLUME_SPIKE"
+
+
+class SentimentLabel(StrEnum):
+    """A sentiment's score in a word."""
+
+    NEGATIVE = "NEGATIVE"
+    NEUTRAL = "NEUTRAL"
+    POSITIVE = "POSITIVE"
+
+
+class SentimentSignal(StrEnum):
+    """What the analyses of an instrument add up to."""
+
+    BEARISH = "BEARISH"
+    NEUTRAL = "NEUTRAL"
+    BULLISH = "BULLISH"
+
+
 class ErrorCode(StrEnum):
     """Why something was refused."""
 
@@ -226,8 +251,16 @@ class EventType(StrEnum):
     API_KEY_CREATED = "API_KEY_CREATED"
     API_KEY_REVOKED = "API_KEY_REVOKED"
     RISK_LIMIT_CHANGED = "RISK_LIMIT_CHANGED"
+    RISK_LIMIT_BREACHED = "RISK_LIMIT_BREACHED"
+    RISK_ALERT_ACKNOWLEDGED = "RISK_ALERT_ACKNOWLEDGED"
     TRADING_PAUSED = "TRADING_PAUSED"
     TRADING_RESUMED = "TRADING_RESUMED"
+    SENTIMENT_ANALYSIS_COMPLETED = "SENTIMENT_ANALYSIS_COMPLETED"
+    MARKET_ALERT_CREATED = "MARKET_ALERT_CREATED"
+    MARKET_ALERT_DELETED = "MARKET_ALERT_DELETED"
+    MARKET_ALERT_TRIGGERED = "MARKET_ALERT_TRIGGERED"
+    NOTIFICATION_SENT = "NOTIFICATION_SENT"
+    NOTIFICATION_READ = "NOTIFICATION_READ"
 
 
 class AggregateType(StrEnum):
@@ -240,3 +273,7 @@ class AggregateType(StrEnum):
     ORDER = "Order"
     POSITION = "Position"
     MARKET = "Market"
+    NOTIFICATION = "Notification"
+    RISK_ALERT = "RiskAlert"
+    MARKET_ALERT = "MarketAlert"
+    SENTIMENT = "Sentiment"

@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from models.allocations import TargetAllocation
 from models.enums import AggregateType, EventType
 from models.events import Event, RecordedEvent, payload
+from models.market_alerts import MarketAlert
+from models.notifications import Notification
 from models.orders import Fill, Order
 from models.payloads import read
 from models.portfolios import Portfolio, TradingStatus, Transaction
 from models.positions import Position
 from models.risk import RiskLimit
+from models.risk_alerts import RiskAlert
+from models.sentiment import Sentiment
 from models.valuation import PositionMark
 
 MARKET_ID = UUID(int=0)
@@ -107,6 +112,68 @@ def of_market(kind: EventType, status: TradingStatus, version: int, actor_id: UU
     )
 
 
+def of_notification(kind: EventType, notification: Notification, actor_id: UUID | None, now: datetime) -> Event:
+    """A user was told of something, or has read it."""
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.NOTIFICATION,
+        aggregate_id=notification.id,
+        version=notification.version,
+        owner_id=notification.owner_id,
+        portfolio_id=None,
+        actor_id=actor_id,
+        occurred_at=now,
+        payload=payload(notification=notification),
+    )
+
+
+def of_alert(kind: EventType, alert: RiskAlert, actor_id: UUID | None, now: datetime) -> Event:
+    """A limit was found breached, or its alert was acknowledged."""
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.RISK_ALERT,
+        aggregate_id=alert.id,
+        version=alert.version,
+        owner_id=alert.owner_id,
+        portfolio_id=alert.portfolio_id,
+        actor_id=actor_id,
+        occurred_at=now,
+        payload=payload(riskAlert=alert),
+    )
+
+
+def of_market_alert(
+    kind: EventType, alert: MarketAlert, actor_id: UUID | None, now: datetime, value: Decimal | None = None
+) -> Event:
+    """A market alert was made, deleted, or went off at `value`."""
+    return Event(
+        type=kind,
+        aggregate_type=AggregateType.MARKET_ALERT,
+        aggregate_id=alert.id,
+        version=alert.version,
+        owner_id=alert.owner_id,
+        portfolio_id=None,
+        actor_id=actor_id,
+        occurred_at=now,
+        payload=payload(marketAlert=alert, value=value),
+    )
+
+
+def of_sentiment(sentiment: Sentiment, actor_id: UUID) -> Event:
+    """What is felt about an instrument was analysed; everybody may see it."""
+    return Event(
+        type=EventType.SENTIMENT_ANALYSIS_COMPLETED,
+        aggregate_type=AggregateType.SENTIMENT,
+        aggregate_id=sentiment.id,
+        version=1,
+        owner_id=None,
+        portfolio_id=None,
+        actor_id=actor_id,
+        occurred_at=sentiment.analyzed_at,
+        payload=payload(sentiment=sentiment),
+    )
+
+
 def order_of(event: RecordedEvent) -> OrderAsOf:
     """The order as it was after an order's event."""
     return read(OrderAsOf, event.data["order"])
@@ -116,6 +183,43 @@ def position_of(event: RecordedEvent) -> PositionAsOf:
     """The position as it was after a position's event."""
     data = event.data
     return read(PositionAsOf, {**data["position"], "mark": data["mark"]})
+
+
+def notification_of(event: RecordedEvent) -> Notification:
+    """The notification as it was after its event."""
+    return read(Notification, event.data["notification"])
+
+
+def alert_of(event: RecordedEvent) -> RiskAlert:
+    """The alert as it was after its event."""
+    return read(RiskAlert, event.data["riskAlert"])
+
+
+def market_alert_of(event: RecordedEvent) -> tuple[MarketAlert, Decimal | None]:
+    """The market alert as it was after its event, and what it watches, where it went off."""
+    data = event.data
+    return read(MarketAlert, data["marketAlert"]), None if data["value"] is None else Decimal(data["value"])
+
+
+def sentiment_of(event: RecordedEvent) -> Sentiment:
+    """The analysis that an event tells of."""
+    return read(Sentiment, event.data["sentiment"])
+
+
+def portfolio_of(event: RecordedEvent) -> Portfolio | None:
+    """The portfolio after its event; none where it is not about one."""
+    shown = event.data.get("portfolio")
+    return None if shown is None else read(Portfolio, shown)
+
+
+def status_of(event: RecordedEvent) -> TradingStatus:
+    """What trading was let through after it was paused or resumed, in a portfolio or for everybody."""
+    portfolio = portfolio_of(event)
+    if portfolio is None:
+        return read(TradingStatus, event.data["tradingStatus"])
+    return TradingStatus(
+        portfolio.trading_state, portfolio.trading_reason, portfolio.trading_since, portfolio.resume_after
+    )
 
 
 def fill_of(event: RecordedEvent) -> Fill | None:

@@ -12,6 +12,7 @@ from infrastructure.replay import ReplayFeed
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE
 from models.marketdata import Instrument
+from resolvers.alerts.watch import AlertWatch
 from resolvers.marketdata.imports import replayed_quotes
 from resolvers.marketdata.queries import clock_of, instruments_in
 from resolvers.orders.commands import drop_order, execute_order, expire_due, move_stops, trigger_order
@@ -37,7 +38,8 @@ class TradingFloor:
         self.broker = PaperBroker(
             services.relay, services.quotes, desk(services), lambda: self.feed.holding, services.clock.now
         )
-        self.feed.listeners += [self.broker.note, self.candles.on_quotes]
+        self.alerts = AlertWatch(services, lambda: self.feed.holding)
+        self.feed.listeners += [self.broker.note, self.candles.on_quotes, self.alerts.note]
         self._chores = Background("chores", self._keep_house)
 
     async def start(self) -> None:
@@ -47,11 +49,13 @@ class TradingFloor:
         await self.feed.start()
         await self.broker.start()
         await self.candles.start()
+        await self.alerts.start()
         self._chores.start()
 
     async def stop(self) -> None:
         """Close; working orders stay as they are."""
         await self._chores.stop()
+        await self.alerts.stop()
         await self.candles.stop()
         await self.broker.stop()
         await self.feed.stop()

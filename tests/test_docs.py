@@ -18,6 +18,7 @@ from models.enums import (
     ApiScope,
     ErrorCode,
     EventType,
+    MarketAlertKind,
     OrderStatus,
     OrderType,
     RiskCheckKind,
@@ -29,6 +30,7 @@ from models.events import EventFilter, RecordedEvent
 from models.keys import MARK
 from models.lifecycle import TRANSITIONS
 from models.people import PreferenceChanges, ProfileChanges
+from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.accounts.commands import (
     change_password,
     create_api_key,
@@ -38,12 +40,19 @@ from resolvers.accounts.commands import (
     update_preferences,
     update_profile,
 )
+from resolvers.alerts.commands import mark_notifications_read
+from resolvers.alerts.market_alerts import create_market_alert, delete_market_alert, trigger_market_alert
+from resolvers.context import Context, Viewer
+from resolvers.marketdata.sentiment import record_sentiment
 from resolvers.orders.commands import ReplaceOrder, cancel_order, expire_due, place_order, replace_order, trigger_order
 from resolvers.portfolios.allocations import set_target_allocations
 from resolvers.portfolios.commands import update_portfolio
-from resolvers.risk.commands import pause_trading, resume_trading, set_risk_limit
+from resolvers.registry import HANDLERS, bus_of
+from resolvers.risk.commands import acknowledge_risk_alert, pause_trading, resume_trading, set_risk_limit
 from tests.support.clock import ManualClock
-from tests.support.market import Market, Trader
+from tests.support.handlers import drain
+from tests.support.handlers import told as told_of
+from tests.support.market import Market, Trader, stored
 from tests.support.people import PASSWORD, context_of, signed_up
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -269,6 +278,7 @@ async def told(services: Services) -> dict[EventType, list[RecordedEvent]]:
 async def play(services: Services, clock: ManualClock) -> None:
     """A story in which everything happens that can."""
     market = await Market.open(services)
+    await bus_of(services).register()
     trader = await Trader.with_cash(services, email=EMAIL)
     await _account(services, trader)
     await update_portfolio(trader.ctx, trader.portfolio_id, "Long term")
@@ -280,6 +290,7 @@ async def play(services: Services, clock: ManualClock) -> None:
     await _pause(services, trader, clock)
     targets = [("AAPL", Decimal("0.6")), ("MSFT", Decimal("0.3"))]
     await set_target_allocations(trader.ctx, trader.portfolio_id, targets)
+    await _tell(services, trader)
     await logout_everywhere(trader.ctx)
 
 
@@ -329,6 +340,27 @@ async def _end_orders(services: Services, trader: Trader, clock: ManualClock) ->
     assert await expire_due(services) == 1
 
 
+async def _tell(services: Services, trader: Trader) -> None:
+    """The handlers do what they do: a limit is breached, an alert goes off. A notification is read."""
+    await trader.trade("BUY", "1", "270.02")
+    await set_risk_limit(trader.ctx, trader.portfolio_id, RiskLimitKind.MAX_POSITION_NOTIONAL, Decimal(200))
+    alert = (await create_market_alert(trader.ctx, "AAPL", MarketAlertKind.PRICE_ABOVE, Decimal(280))).value
+    await trigger_market_alert(services, alert.id, Decimal("280.5"))
+    await delete_market_alert(trader.ctx, alert.id)
+    analyst = Context(services, analyst_of(trader), trader.ctx.address, trader.ctx.position)
+    await record_sentiment(analyst, "AAPL", Decimal("0.65"), Decimal("0.8"), "newswire")
+    await drain(services)
+    [breach] = await stored(services, RiskAlertRow, RiskAlert)
+    await acknowledge_risk_alert(trader.ctx, breach.id)
+    await mark_notifications_read(trader.ctx, [(await told_of(services, title="Bought 4 AAPL at 270.02"))[0].id])
+
+
+def analyst_of(trader: Trader) -> Viewer:
+    """The trader as the analyst that they were made; their own sign-in does not know yet."""
+    viewer = trader.ctx.signed_in()
+    return dataclasses.replace(viewer, user=dataclasses.replace(viewer.user, role=Role.ANALYST))
+
+
 async def _pause(services: Services, trader: Trader, clock: ManualClock) -> None:
     await pause_trading(trader.ctx, trader.portfolio_id, "Holiday", None, reduce_only=False)
     await resume_trading(trader.ctx, trader.portfolio_id)
@@ -338,3 +370,17 @@ async def _pause(services: Services, trader: Trader, clock: ManualClock) -> None
     await pause_trading(admin, None, "Feed outage", None, reduce_only=True)
     clock.advance(minutes=5)
     await resume_trading(admin, None)
+
+
+# ---------------------------------------------------------------- handlers
+
+
+def test_handlers_page_when_it_lists_who_reacts_to_what_then_that_is_the_registry() -> None:
+    shown = {row[0].strip("`"): words(row[1]) for row in rows(section(page("docs/handlers.md"), "Who reacts to what"))}
+    assert shown == {handler.name: {kind.value for kind in handler.types} for handler in HANDLERS}
+    assert list(shown) == [handler.name for handler in HANDLERS]
+
+
+def test_alerts_page_when_it_lists_the_kinds_then_it_lists_all_of_them() -> None:
+    shown = [row[0].strip("`") for row in rows(section(page("docs/alerts.md"), "Market alerts"))]
+    assert shown == [kind.value for kind in MarketAlertKind]

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+import graph.cli.handlers  # noqa: F401  # reason: adds its commands to `events`
 from graph.cli.events import events
 from graph.cli.files import candles, instruments, quotes
 from graph.cli.running import with_services
 from graph.cli.seeding import seed
 from graph.cli.serving import serve
+from graph.cli.working import worker
 from graph.schema import printed
 from infrastructure.migrations import migrate as migrate_database
 from infrastructure.services import Services
@@ -21,6 +23,7 @@ SCHEMA = Path("schema.graphql")
 app = typer.Typer(help="Orders, portfolios and risk over GraphQL.", no_args_is_help=True, add_completion=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
 app.command()(serve)
+app.command()(worker)
 app.command()(seed)
 app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")

@@ -26,10 +26,11 @@ from models.payloads import moment_text
 from resolvers.events import operators
 from resolvers.events.archive import archive_events, restore_events
 from resolvers.events.verify import Receipt, Verdict, verify
+from resolvers.registry import HANDLERS
 
 T = TypeVar("T")
 
-events = typer.Typer(help="The event log.", no_args_is_help=True)
+events = typer.Typer(help="The event log and its handlers.", no_args_is_help=True)
 
 FLAWS_SHOWN = 100
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"]
@@ -196,7 +197,7 @@ def archive(
     async def work(services: Services) -> list[Segment]:
         with _progress("Archiving") as progress:
             where = folder or services.settings.archive_folder
-            return await archive_events(services, before.replace(tzinfo=UTC), where, progress)
+            return await archive_events(services, before.replace(tzinfo=UTC), where, progress, handlers=HANDLERS)
 
     made = _on_the_log(work)
     for segment in made:

@@ -6,7 +6,7 @@ Who asks is known (`Context`) -> document -> guard -> execute -> mask -> encode.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import strawberry
@@ -15,7 +15,6 @@ from graphql.execution import (
     Executor,
     create_source_event_stream,
     execute_root_selection_set,
-    execute_subscription_event,
 )
 from graphql.utilities import value_from_ast_untyped
 
@@ -84,7 +83,7 @@ class Guard(Protocol):
 
 
 Execute = Callable[[Prepared], ExecutionResult | Awaitable[ExecutionResult]]
-"""What executes a query, a mutation or (with the executor of an event) what a subscription sends."""
+"""What executes a query, a mutation or, with the executor of an event, what a subscription says of it."""
 
 
 def interpreted(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResult]:
@@ -199,7 +198,7 @@ class Pipeline:
     async def event(self, prepared: Prepared, event: Any) -> Answer:
         """What a subscription says of one event of its source."""
         executor = cast("Executor[Any]", prepared.executor)
-        result = execute_subscription_event(executor.build_per_event_executor(event))
+        result = self._execute(replace(prepared, executor=executor.build_per_event_executor(event)))
         return _of(result if isinstance(result, ExecutionResult) else await result)
 
     def _shows_schema(self, ctx: Context) -> bool:

@@ -13,7 +13,8 @@ from models.cursors import CursorExpired
 from models.enums import AggregateType, EventType
 from models.errors import BadRequest
 from models.events import EventFilter, RecordedEvent
-from models.facts import OrderAsOf, PositionAsOf, fill_of, order_of, position_of
+from models.facts import OrderAsOf, PositionAsOf, fill_of, notification_of, order_of, position_of
+from models.notifications import Notification
 from models.orders import Fill
 from models.positions import Position
 from resolvers.context import Context
@@ -89,7 +90,7 @@ async def positions(
         head = await _head(ctx)
     # Up to `head` the snapshot may show a change already: until then this stream is like no other.
     follower = relay.follow(place, chosen, lambda seq: _rest(ctx, seq) if seq >= head else None)
-    stream = _follow(ctx, chosen, place, follower)
+    stream = followed(ctx, chosen, place, follower)
     async with contextlib.aclosing(with_pauses(stream, pause_s)) as events:
         async for found in events:
             if found is None:
@@ -118,7 +119,7 @@ async def position_events(
 ) -> AsyncGenerator[PositionEvent, None]:
     """The viewer's position events, of one portfolio or of all."""
     chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
-    async with contextlib.aclosing(_follow(ctx, chosen, await _place(ctx, after))) as events:
+    async with contextlib.aclosing(followed(ctx, chosen, await place_behind(ctx, after))) as events:
         async for event, previous in events:
             yield _position_event(ctx, event, previous)
 
@@ -132,7 +133,7 @@ def _position_event(ctx: Context, event: RecordedEvent, previous: str | None) ->
 async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | None) -> AsyncGenerator[OrderEvent, None]:
     """The viewer's order events, of one portfolio or of all."""
     chosen = await _mine(ctx, AggregateType.ORDER, portfolio_id)
-    async with contextlib.aclosing(_follow(ctx, chosen, await _place(ctx, after))) as events:
+    async with contextlib.aclosing(followed(ctx, chosen, await place_behind(ctx, after))) as events:
         async for event, previous in events:
             yield OrderEvent(
                 cursor_of(ctx, event.seq), previous, event.type, event.occurred_at, order_of(event), fill_of(event)
@@ -141,9 +142,17 @@ async def order_events(ctx: Context, portfolio_id: UUID | None, after: str | Non
 
 async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> AsyncGenerator[RecordedEvent, None]:
     """Every event of the filter that the viewer may see."""
-    async with contextlib.aclosing(_follow(ctx, visible(ctx, chosen), await _place(ctx, after))) as events:
+    async with contextlib.aclosing(followed(ctx, visible(ctx, chosen), await place_behind(ctx, after))) as events:
         async for event, _ in events:
             yield event
+
+
+async def notifications(ctx: Context) -> AsyncGenerator[Notification, None]:
+    """What the viewer is told, from now on."""
+    chosen = EventFilter(types=frozenset({EventType.NOTIFICATION_SENT}), owner_id=ctx.owner_id)
+    async with contextlib.aclosing(followed(ctx, chosen, await place_behind(ctx, None))) as events:
+        async for event, _ in events:
+            yield notification_of(event)
 
 
 async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) -> EventFilter:
@@ -153,7 +162,7 @@ async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) ->
     return EventFilter(aggregate_type=kind, owner_id=viewer.user.id, portfolio_id=portfolio_id)
 
 
-async def _follow(
+async def followed(
     ctx: Context, chosen: EventFilter, place: int, follower: Follower | None = None
 ) -> AsyncGenerator[tuple[RecordedEvent, str | None], None]:
     """Events of the filter behind the place, each with the cursor of the one before it.
@@ -171,7 +180,7 @@ async def _follow(
             previous = cursor_of(ctx, event.seq)
 
 
-async def _place(ctx: Context, after: str | None) -> int:
+async def place_behind(ctx: Context, after: str | None) -> int:
     """Behind the cursor, or from now on. Taken before anything else is read: what happens from here on is followed."""
     after = _resumed(ctx, after)
     return ctx.services.relay.position if after is None else await known_place(ctx, after)

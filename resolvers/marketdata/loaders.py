@@ -8,6 +8,7 @@ from sqlalchemy import CompoundSelect, Select, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.cache import Kind
+from infrastructure.database import Database
 from infrastructure.rows import columns, table
 from models.candles import Candle, CandleRow
 from models.enums import CandleInterval
@@ -43,6 +44,15 @@ async def instruments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[In
 async def quotes_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Quote | None]:
     """The latest quotes, from this process's memory. For showing only: an order is priced by `queries.quotes_in`."""
     return [ctx.services.quotes.get(symbol) for symbol in symbols]
+
+
+async def candles_in(database: Database, keys: Sequence[CandleKey]) -> list[list[Candle]]:
+    """The candles of each key, by time: one statement for all."""
+    found: dict[str, list[Candle]] = {key.symbol: [] for key in keys}
+    async with database.read() as connection:
+        for row in await connection.execute(candles_statement(keys)):
+            found[row[0]].append(Candle(*row))
+    return [sorted(found[key.symbol], key=lambda candle: candle.opened_at) for key in keys]
 
 
 async def candles_by_key(ctx: Context, keys: Sequence[CandleKey]) -> list[list[Candle]]:

@@ -8,11 +8,13 @@ from sqlalchemy import ColumnElement
 
 from models.enums import AggregateType
 from models.positions import Position, PositionRow
+from models.trades import TradeSummary
 from resolvers.caching import Kept
 from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
 from resolvers.paging import Listing, Page, PageArgs
+from resolvers.positions.loaders import summaries_by_position
 from resolvers.positions.store import POSITIONS
 
 
@@ -46,3 +48,8 @@ async def position(ctx: Context, position_id: UUID) -> Position | None:
 async def positions_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: PositionChoice) -> Page[Position]:
     """A page of a portfolio's positions, oldest first."""
     return await POSITIONS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
+
+
+async def trade_summary(ctx: Context, parent: Position) -> TradeSummary | None:
+    """The summary of a position of the viewer's; none while it is open, and until its closing was dealt with."""
+    return None if parent.closed_at is None else await ctx.load(summaries_by_position, parent.id)

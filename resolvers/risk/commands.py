@@ -18,11 +18,12 @@ from models.errors import Fault, Refused, invalid, missing, refuse_if
 from models.money import MAX_DIGITS, MAX_PLACES, fits
 from models.portfolios import Portfolio, TradingStatus
 from models.risk import RiskLimit, RiskLimitRow, threshold_fault
+from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.context import Context
 from resolvers.portfolios import store
 from resolvers.portfolios.inputs import reason_faults
 from resolvers.requests import Done
-from resolvers.risk.loaders import LIMITS
+from resolvers.risk.loaders import ALERTS, LIMITS
 from resolvers.scopes import needs
 
 
@@ -95,6 +96,23 @@ async def resume_trading(ctx: Context, portfolio_id: UUID | None) -> Done[Tradin
     return await _set_status(ctx, portfolio_id, status, EventType.TRADING_RESUMED)
 
 
+@needs(ApiScope.TRADE)
+async def acknowledge_risk_alert(ctx: Context, alert_id: UUID) -> Done[RiskAlert]:
+    """Note that the owner knows of an alert; one that is acknowledged stays as it is."""
+    async with ctx.services.database.write() as tx:
+        mine = (ALERTS.c.id == alert_id) & (ALERTS.c.owner_id == ctx.owner_id)
+        statement = select(*columns(RiskAlertRow, RiskAlert)).where(mine).with_for_update()
+        alert = await read_one(tx.connection, RiskAlert, statement)
+        if alert is None:
+            raise missing("risk alert", "alertId")
+        if alert.acknowledged_at is not None:
+            return Done(alert, ctx.position)
+        alert = replace(alert, acknowledged_at=ctx.now, version=alert.version + 1)
+        await tx.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(values(alert)))
+        tx.record(facts.of_alert(EventType.RISK_ALERT_ACKNOWLEDGED, alert, ctx.owner_id, ctx.now))
+    return Done(alert, tx.position)
+
+
 async def resume_due(services: Services) -> int:
     """Resume every trading whose `resumeAfter` has come, each in its own transaction; how many there were."""
     now = services.clock.now()
@@ -113,7 +131,7 @@ async def _resume(services: Services, portfolio_id: UUID) -> bool:
         if portfolio is None or portfolio.resume_after is None or portfolio.resume_after > now:
             return False
         status = TradingStatus(TradingState.ACTIVE, None, now, None)
-        await _write_status(tx, portfolio, status, EventType.TRADING_RESUMED, None)
+        await write_status(tx, portfolio, status, EventType.TRADING_RESUMED, None)
     return True
 
 
@@ -145,7 +163,7 @@ async def _set_status(
             portfolio = await store.locked(tx, ctx, portfolio_id)
             standing = store.status_of(portfolio)
             if not _stays_open(standing, status):
-                await _write_status(tx, portfolio, status, kind, viewer.user.id)
+                await write_status(tx, portfolio, status, kind, viewer.user.id)
     return Done(status, tx.position) if tx.position else Done(standing, ctx.position)
 
 
@@ -153,9 +171,10 @@ def _stays_open(standing: TradingStatus, status: TradingStatus) -> bool:
     return standing.state is TradingState.ACTIVE is status.state
 
 
-async def _write_status(
+async def write_status(
     tx: UnitOfWork, portfolio: Portfolio, status: TradingStatus, kind: EventType, actor_id: UUID | None
 ) -> None:
+    """Hold or let go on the trading of a locked portfolio."""
     portfolio = store.with_status(portfolio, status)
     await store.save(tx, portfolio)
     tx.record(facts.of_portfolio(kind, portfolio, actor_id, status.since))

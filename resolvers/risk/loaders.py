@@ -9,14 +9,16 @@ from sqlalchemy import select
 from infrastructure.cache import Kind
 from infrastructure.rows import columns, table
 from models.risk import RiskLimit, RiskLimitRow
+from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.caching import TTL_S, cached
 from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
 from resolvers.loading import mine_by_id
 
-LIMITS = table(RiskLimitRow)
+LIMITS, ALERTS = table(RiskLimitRow), table(RiskAlertRow)
 
 limits_by_id = mine_by_id(RiskLimitRow, RiskLimit)
+alerts_by_id = mine_by_id(RiskAlertRow, RiskAlert)
 
 
 @cached(Kind("limits of a portfolio", list[RiskLimit], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))

@@ -2,16 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from infrastructure.cache import Kind
 from models.enums import RiskLimitKind
 from models.equity import LOSSES, Figure
 from models.money import divide, exact
 from models.risk import RiskLimit
+from models.risk_alerts import RiskAlert, RiskAlertRow
 from models.scenarios import Year
 from models.standing import Standing, measured
 from models.valuation import market_values
@@ -20,9 +22,10 @@ from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
 from resolvers.marketdata.queries import year_in
 from resolvers.orders.store import IS_WORKING, ORDERS
+from resolvers.paging import Listing, Page, PageArgs
 from resolvers.portfolios.loaders import latest, worth_by_portfolio
 from resolvers.portfolios.past import Measured, losses
-from resolvers.risk.loaders import limits_by_id, limits_by_portfolio
+from resolvers.risk.loaders import ALERTS, alerts_by_id, limits_by_id, limits_by_portfolio
 
 
 async def risk_limits(ctx: Context, portfolio_id: UUID) -> list[RiskLimit]:
@@ -33,6 +36,32 @@ async def risk_limits(ctx: Context, portfolio_id: UUID) -> list[RiskLimit]:
 async def risk_limit(ctx: Context, limit_id: UUID) -> RiskLimit | None:
     """A limit of the viewer's; none for anybody else's."""
     return None if ctx.viewer is None else await ctx.load(limits_by_id, limit_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChoice:
+    """Which alerts: all, or those that were not acknowledged."""
+
+    unacknowledged_only: bool = False
+
+
+def _conditions(chosen: AlertChoice) -> Sequence[ColumnElement[bool]]:
+    return [ALERTS.c.acknowledged_at.is_(None)] if chosen.unacknowledged_only else []
+
+
+ALERTS_OF_PORTFOLIO = Listing(
+    RiskAlertRow, RiskAlert, ("raised_at", "id"), parent="portfolio_id", descending=True, conditions=_conditions
+)
+
+
+async def risk_alert(ctx: Context, alert_id: UUID) -> RiskAlert | None:
+    """An alert of the viewer's; none for anybody else's."""
+    return None if ctx.viewer is None else await ctx.load(alerts_by_id, alert_id)
+
+
+async def alerts_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: AlertChoice) -> Page[RiskAlert]:
+    """A page of the alerts of a portfolio of the viewer's, newest first."""
+    return await ALERTS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
 
 
 @cached(Kind("working orders of a portfolio", int, TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))

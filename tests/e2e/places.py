@@ -59,7 +59,8 @@ def _paths(given: GraphQLInputType, path: str) -> Iterator[str]:
 
 EVERYBODYS_NODES = {"Instrument"}
 NODES_WITH_OWNER = {
-    "ApiKey", "Event", "Fill", "Order", "Portfolio", "Position", "RiskLimit", "Transaction", "User",
+    "ApiKey", "Event", "Fill", "MarketAlert", "Notification", "Order", "Portfolio", "Position", "RiskAlert",
+    "RiskLimit", "Transaction", "User",
 }  # fmt: skip
 
 ERRORS = "errors { __typename code message path }"
@@ -154,6 +155,21 @@ PLACES: dict[str, tuple[str, str]] = {
         f"""mutation ($id: ID!) {{ resumeTrading(input: {{ portfolioId: $id }})
             {{ tradingStatus {{ state }} {ERRORS} }} }}""",
     ),
+    "Mutation.acknowledgeRiskAlert.input.alertId": (
+        "RiskAlert",
+        f"""mutation ($id: ID!) {{ acknowledgeRiskAlert(input: {{ alertId: $id }})
+            {{ riskAlert {{ id }} {ERRORS} }} }}""",
+    ),
+    "Mutation.deleteMarketAlert.input.alertId": (
+        "MarketAlert",
+        f"""mutation ($id: ID!) {{ deleteMarketAlert(input: {{ alertId: $id }})
+            {{ marketAlert {{ id }} {ERRORS} }} }}""",
+    ),
+    "Mutation.markNotificationsRead.input.ids": (
+        "Notification",
+        f"""mutation ($id: ID!) {{ markNotificationsRead(input: {{ ids: [$id] }})
+            {{ notifications {{ id }} {ERRORS} }} }}""",
+    ),
     "Mutation.revokeApiKey.input.apiKeyId": (
         "ApiKey",
         f"mutation ($id: ID!) {{ revokeApiKey(input: {{ apiKeyId: $id }}) {{ apiKey {{ revokedAt }} {ERRORS} }} }}",
@@ -176,6 +192,10 @@ PLACES: dict[str, tuple[str, str]] = {
         "Portfolio",
         "subscription ($id: ID!, $after: String) { orderEvents(portfolioId: $id, after: $after) { cursor } }",
     ),
+    "Subscription.riskEvents.portfolioId": (
+        "Portfolio",
+        "subscription ($id: ID!, $after: String) { riskEvents(portfolioId: $id, after: $after) { cursor } }",
+    ),
     "Subscription.events.filter.portfolioId": (
         "Portfolio",
         "subscription ($id: ID!, $after: String) { events(filter: { portfolioId: $id }, after: $after) { cursor } }",
@@ -194,9 +214,12 @@ SILENT = {"Subscription.events.filter.portfolioId", "Subscription.events.filter.
 
 # What can be asked without an id is one's own, or everybody's.
 OWN = {
-    "viewer": """{ viewer { id email apiKeys { id } portfolios { edges { node { id
+    "viewer": """{ viewer { id email apiKeys { id } marketAlerts { id }
+        notifications { edges { node { id subject { id } } } }
+        portfolios { edges { node { id
         positions { edges { node { id } } } orders { edges { node { id fills { edges { node { id } } } } } }
-        transactions { edges { node { id } } } riskLimits { id } } } } orders { edges { node { id } } } } }""",
+        transactions { edges { node { id } } } riskLimits { id }
+        riskAlerts { edges { node { id } } } } } } orders { edges { node { id } } } } }""",
     "orders": """{ orders { edges { node {
         id portfolio { id owner { id } } events { edges { node { payload } } } } } } }""",
     "events": "{ events { edges { node { id aggregateId payload } } } }",

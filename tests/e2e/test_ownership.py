@@ -12,11 +12,14 @@ from graph.base import global_id
 from graph.process import Process
 from infrastructure.services import Services
 from models.cursors import Cursor
-from models.enums import ApiScope, RiskLimitKind
+from models.enums import ApiScope, MarketAlertKind, RiskLimitKind
 from models.orders import Fill, FillRow
+from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.accounts.commands import create_api_key
+from resolvers.alerts.market_alerts import create_market_alert
 from resolvers.portfolios.commands import create_portfolio
-from resolvers.risk.commands import set_risk_limit
+from resolvers.registry import bus_of
+from resolvers.risk.commands import remove_risk_limit, set_risk_limit
 from tests.e2e.places import (
     ANY_NODE,
     EVERYBODYS,
@@ -29,6 +32,7 @@ from tests.e2e.places import (
     node_types,
     queries_without_id,
 )
+from tests.support.handlers import drain, told
 from tests.support.market import Market, Trader, row_counts, stored
 from tests.support.people import context_of, signed_up
 from tests.support.wire import Client, Socket, client_of, server_of, socket_to
@@ -81,6 +85,7 @@ def operations() -> list[tuple[str, str, str]]:
 async def world(services: Services) -> AsyncIterator[World]:
     market = await Market.open(services)
     await market.quote("AAPL", "99.90", "100.10")
+    await bus_of(services).register()
     ids, ada = await _with_everything(services)
     bob = await signed_up(services, "bob@example.com")
     ctx = await context_of(services, bob)
@@ -101,14 +106,22 @@ async def _with_everything(services: Services) -> tuple[dict[str, str], str]:
     order = (await trader.place("BUY", "1", limit="90.00")).value
     limit = (await set_risk_limit(ctx, portfolio.id, RiskLimitKind.MAX_OPEN_ORDERS, Decimal(5))).value
     key = await create_api_key(ctx, "Robot", [ApiScope.READ])
+    await set_risk_limit(ctx, portfolio.id, RiskLimitKind.MAX_POSITION_NOTIONAL, Decimal(5))
+    market_alert = (await create_market_alert(ctx, "AAPL", MarketAlertKind.PRICE_ABOVE, Decimal(200))).value
+    await drain(services)
+    (risk_alert,) = await stored(services, RiskAlertRow, RiskAlert)
+    await remove_risk_limit(ctx, portfolio.id, RiskLimitKind.MAX_POSITION_NOTIONAL)
     (fill,) = await stored(services, FillRow, Fill)
     keys = {
         "ApiKey": key.key.id,
         "Event": 1,
         "Fill": fill.id,
+        "MarketAlert": market_alert.id,
+        "Notification": (await told(services, owner_id=ctx.owner_id))[0].id,
         "Order": order.id,
         "Portfolio": portfolio.id,
         "Position": (await trader.positions())[0].id,
+        "RiskAlert": risk_alert.id,
         "RiskLimit": limit.id,
         "Transaction": (await trader.ledger())[0].id,
         "User": ada.user.id,

@@ -1,5 +1,6 @@
 """How many SQL statements a question costs through the whole HTTP path: as many for fifty things as for one."""
 
+import dataclasses
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,15 @@ import pytest
 from graph.base import global_id
 from infrastructure.services import Services
 from models.catalogue import CATALOGUE
+from models.enums import MarketAlertKind, RiskLimitKind, Role
+from models.people import PreferenceChanges
+from resolvers.accounts.commands import update_preferences
+from resolvers.alerts.market_alerts import create_market_alert
+from resolvers.context import Context
+from resolvers.marketdata.sentiment import record_sentiment
 from resolvers.portfolios.commands import create_portfolio
+from resolvers.risk.commands import remove_risk_limit, set_risk_limit
+from tests.support.handlers import drain, from_the_beginning
 from tests.support.market import Market, Trader, statements
 from tests.support.people import context_of, signed_up
 from tests.support.wire import Client
@@ -57,6 +66,24 @@ QUESTIONS = {
         8,
     ),
     "the audit trail": ("{ events(first: 50) { edges { cursor node { type aggregateId payload } } } streamCursor }", 2),
+    "notifications with what they are about": (
+        """{ viewer { notifications(first: 50, unreadOnly: true) { edges { node {
+            title subject {
+                ... on Order { status portfolio { name } } ... on Position { tradeSummary { heldSeconds } }
+            }
+        } } } } }""",
+        4,
+    ),
+    "what is watched and what is felt": (
+        "{ viewer { marketAlerts { kind instrument { name sentiment { score signal } } } } }",
+        4,
+    ),
+    "portfolios with their risk alerts": (
+        """{ viewer { portfolios(first: 50) { edges { node {
+            riskAlerts(first: 20) { edges { node { kind portfolio { name } } } }
+        } } } } }""",
+        4,
+    ),
     "nodes by their ids": (
         "query ($user: ID!, $portfolio: ID!) { nodes(ids: [$user, $portfolio, $portfolio]) { id __typename } }",
         3,
@@ -94,11 +121,29 @@ async def world(services: Services, orders: int, portfolios: int) -> World:
     for number in range(orders):
         portfolio = made[0] if number < len(SYMBOLS) else made[number % portfolios]
         await Trader(ctx, portfolio.id).trade("BUY", "10", "100.00", SYMBOLS[number % len(SYMBOLS)])
+    for number in range(orders):
+        await create_market_alert(ctx, SYMBOLS[number % len(SYMBOLS)], MarketAlertKind.PRICE_ABOVE, Decimal(500))
+        await record_sentiment(as_analyst(ctx), SYMBOLS[number % len(SYMBOLS)], Decimal("0.5"), Decimal(1), "newswire")
+    for portfolio in made:
+        await set_risk_limit(ctx, portfolio.id, RiskLimitKind.MAX_POSITION_NOTIONAL, Decimal(5))
+    # Of orders alone, so that a page of notifications is about the same kinds of things however many there are.
+    await update_preferences(ctx, PreferenceChanges(notify_on_risk_breach=False, notify_on_market_alert=False))
+    await from_the_beginning(services)
+    await drain(services)
+    for portfolio in made:
+        await remove_risk_limit(ctx, portfolio.id, RiskLimitKind.MAX_POSITION_NOTIONAL)
     # It reads on its own account, which is nobody's question.
     await services.relay.reached(await position(services))
     await services.relay.stop()
     user, portfolio_id = global_id("User", signed_in.user.id), global_id("Portfolio", made[0].id)
     return World(services, signed_in.access_token, {"user": user, "portfolio": portfolio_id})
+
+
+def as_analyst(ctx: Context) -> Context:
+    """The caller in the role of an analyst."""
+    viewer = ctx.signed_in()
+    user = dataclasses.replace(viewer.user, role=Role.ANALYST)
+    return dataclasses.replace(ctx, viewer=dataclasses.replace(viewer, user=user))
 
 
 async def position(services: Services) -> int:

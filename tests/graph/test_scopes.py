@@ -73,7 +73,8 @@ def sample(kind: GraphQLInputType, name: str, operation: str) -> Any:
         return next(iter(kind.values))
     if kind.name == "ID":
         said = (name if name != "id" else operation.partition(".")[2]).removesuffix("Id")
-        return global_id(next((known for known in FINDERS if known.lower() == said.lower()), "Portfolio"), MISSING)
+        named = [known for known in FINDERS if known.lower() == said.lower()]
+        return global_id([*named, *(known for known in FINDERS if known in operation), "Portfolio"][0], MISSING)
     return SAMPLES[kind.name]
 
 

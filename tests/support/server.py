@@ -22,6 +22,7 @@ WAIT_S_MAX = 60.0
 OUTPUT_LINES_SHOWN = 80
 ACCESS = "[uvicorn.access]"
 POLL_S = 0.02
+WORKS = "Tradegraph worker"
 COMMAND = Path(sys.executable).with_name("tradegraph")
 
 
@@ -31,6 +32,8 @@ class Server:
     Without a `database_url` it is the embedded default: SQLite under `home`, migrated and seeded by the server itself.
     As an asynchronous context manager it starts and ends; what goes wrong inside is shown with its output.
     """
+
+    WORDS = ("serve",)
 
     def __init__(self, home: Path, database_url: str = "", **settings: Any) -> None:
         """`settings` are those of `Settings`, by their names."""
@@ -132,7 +135,7 @@ class Server:
         self.home.mkdir(parents=True, exist_ok=True)
         with self._output_path.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - own words
-                [COMMAND, "serve"], env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [COMMAND, *self.WORDS], env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         self._watchdog = _watch(self._process.pid)
 
@@ -148,6 +151,22 @@ class Server:
             self._watchdog = None
 
 
+class Worker(Server):
+    """`tradegraph worker`, which serves nobody."""
+
+    WORDS = ("worker",)
+
+    async def ready(self) -> None:
+        """Wait until it works."""
+        deadline = time.monotonic() + WAIT_S_MAX
+        begun = self.output.count(WORKS)
+        while self.output.count(WORKS) == begun:
+            assert self._process is not None, "the worker is down"
+            assert self._process.poll() is None, f"the worker has ended:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"the worker was not ready in time:\n{self.tail()}"
+            await asyncio.sleep(POLL_S)
+
+
 async def _is_ready(http: httpx.AsyncClient) -> bool:
     try:
         return (await http.get("/readyz")).status_code == httpx.codes.OK
@@ -155,7 +174,7 @@ async def _is_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-def _environment(home: Path, database_url: str, address: str, settings: dict[str, Any]) -> dict[str, str]:
+def _environment(home: Path, database_url: str, address: str, given: dict[str, Any]) -> dict[str, str]:
     """This process's environment, but for what it says of Tradegraph itself."""
     inherited = {
         name: value
@@ -163,12 +182,16 @@ def _environment(home: Path, database_url: str, address: str, settings: dict[str
         if not name.startswith("TRADEGRAPH_") and name not in {"DATABASE_URL", "REDIS_URL"}
     }
     # Without a history of candles, which takes seconds to compute and is tested by itself.
+    settings = dict(given)
+    redis_url = settings.pop("redis_url", "")
     own = {
         "TRADEGRAPH_HOME": str(home),
         "TRADEGRAPH_PORT": address.rpartition(":")[2],
         "TRADEGRAPH_CANDLE_DAYS": "0",
         "TRADEGRAPH_LIMITS": "off",
     }
+    if redis_url:
+        own["REDIS_URL"] = redis_url
     if database_url:
         own |= {"DATABASE_URL": database_url, "TRADEGRAPH_SECRET": SECRET}
     return inherited | own | {f"TRADEGRAPH_{name}".upper(): str(value) for name, value in settings.items()}
