@@ -3,6 +3,7 @@
 import strawberry
 
 from graph.base import Info, resolved
+from graph.weights import CACHED_KINDS, at_most
 from resolvers import caching as domain
 
 
@@ -26,7 +27,9 @@ class CacheStatistics:
     entries: int = strawberry.field(description="Values that its memory keeps.")
     bytes: int = strawberry.field(description="About their size as JSON.")
     evicted: int = strawberry.field(description="Values that had to make room.")
-    kinds: list[CachedKind] = strawberry.field(description="Each kind by itself, by name.")
+    kinds: list[CachedKind] = strawberry.field(
+        description="Each kind by itself, by name.", directives=[at_most(CACHED_KINDS)]
+    )
 
 
 def _statistics(info: Info) -> domain.CacheStatistics:

@@ -13,6 +13,7 @@ STREAM = 10
 PAGE, PAGE_MAX = 50, 100
 CANDLES = 1000
 OPEN_ORDERS = 200
+CACHED_KINDS = 50
 LIMITS = 20
 """Kinds of risk limits: a portfolio has one of each."""
 HELD = 100
