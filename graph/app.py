@@ -63,7 +63,7 @@ def create_app(
     sockets = Sockets(fanout, seats, settings)
     app = Starlette(
         routes=[
-            Route(ENDPOINT, Endpoint(pipeline, settings)),
+            Route(ENDPOINT, Endpoint(fanout, seats, settings)),
             WebSocketRoute(ENDPOINT, sockets),
             *probes.routes(),
             *graphiql.routes(),

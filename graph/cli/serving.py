@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,15 +15,13 @@ from graph import logs
 from graph.app import ENDPOINT, create_app
 from graph.cli.running import settings_here, with_services
 from graph.process import prepare
+from graph.wire.sockets.protocol import Protocol
 from infrastructure.services import Services
 from infrastructure.settings import Settings
 from resolvers.marketdata.imports import replayed_quotes
 from resolvers.seed import EMAIL, PASSWORD
 
-WS_BYTES_MAX = 64 * 1024
 GRACEFUL_S_MAX = 10
-UNREAD_MS_MAX = 30_000
-"""How long a client may leave what was sent to it unread."""
 
 
 def _speed(given: str) -> Decimal:
@@ -52,11 +50,13 @@ def serve(
     logs.set_up(settings)
     # What is in the way is said here, line by line, and not by a server that does not start.
     with_services(_can_start, settings)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
-        ws_max_size=WS_BYTES_MAX,
+        ws=Protocol,
+        ws_max_size=settings.socket_frame_bytes_max,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACEFUL_S_MAX,
         log_config=None,
@@ -65,8 +65,8 @@ def serve(
     )
     listening = config.bind_socket()
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS_MAX)
-    server = _Server(config, _banner(settings, listening.getsockname()[1]))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, settings.unread_ms_max)
+    server = _Server(config, _banner(settings, listening.getsockname()[1]), app.state.seats.stop)
     server.run(sockets=[listening])
     if not server.started:
         raise typer.Exit(1)
@@ -84,11 +84,12 @@ async def _can_start(services: Services) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it is once it can be reached."""
+    """Says where it is once it can be reached, and tells what stays open when it stops."""
 
-    def __init__(self, config: uvicorn.Config, banner: str) -> None:
+    def __init__(self, config: uvicorn.Config, banner: str, stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._banner = banner
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -98,6 +99,11 @@ class _Server(uvicorn.Server):
         gc.freeze()
         if self.started:
             typer.echo(self._banner)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Before uvicorn closes what it can and waits for the rest.
+        self._stopping()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

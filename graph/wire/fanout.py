@@ -25,12 +25,13 @@ BURST = 64
 class Event:
     """What one event of a stream says to everybody who follows it."""
 
-    __slots__ = ("_text", "answer", "mark")
+    __slots__ = ("_sent", "_text", "answer", "mark")
 
     def __init__(self, answer: Answer, mark: Mark | None) -> None:
         self.answer = answer
         self.mark = mark
         self._text: str | None = None
+        self._sent: bytes | None = None
 
     @property
     def text(self) -> str:
@@ -38,6 +39,14 @@ class Event:
         if self._text is None:
             self._text = self.answer.encoded().decode()
         return self._text
+
+    @property
+    def sent(self) -> bytes:
+        """The answer as a server-sent event, whose id is the cursor."""
+        if self._sent is None:
+            place = b"" if self.mark is None else b"id: %b\n" % self.mark.cursor.encode()
+            self._sent = b"event: next\n%bdata: %b\n\n" % (place, self.text.encode())
+        return self._sent
 
 
 class Sink(Protocol):

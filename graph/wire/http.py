@@ -1,6 +1,7 @@
 """GraphQL over HTTP, by the draft of that name: an ASGI endpoint for POST, and for GET where the settings let it."""
 
 import asyncio
+import contextlib
 import gzip
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -15,10 +16,12 @@ from graph import graphiql
 from graph.codes import Code
 from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
+from graph.wire.fanout import Fanout
 from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
-from graph.wire.pipeline import Pipeline
 from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, too_slow, unsupported_media_type
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
+from graph.wire.seats import Seats, Taken
+from graph.wire.sse import EVENTS, EventStream
 from infrastructure.services import Services
 from infrastructure.settings import Settings
 from resolvers.context import Context
@@ -49,13 +52,14 @@ ALWAYS = {Code.INTERNAL, Code.THROTTLED, Code.UNAUTHENTICATED, Code.UNAVAILABLE}
 class Endpoint:
     """The path of the API for HTTP."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
-        self._pipeline = pipeline
+    def __init__(self, fanout: Fanout, seats: Seats, settings: Settings) -> None:
+        self._fanout = fanout
+        self._seats = seats
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
-        exchange = Exchange(self._pipeline, self._settings, scope, receive, send)
+        exchange = Exchange(self._fanout, self._seats, self._settings, scope, receive, send)
         try:
             await exchange.run()
         except Refusal as refusal:
@@ -75,14 +79,20 @@ class Gone(Exception):  # noqa: N818 - reason: nobody is left to be told
 class Exchange:
     """One request, and what it is answered with."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, scope: Scope, receive: Receive, send: Send) -> None:
-        self._pipeline = pipeline
+    def __init__(
+        self, fanout: Fanout, seats: Seats, settings: Settings, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._fanout = fanout
+        self._seats = seats
+        self._pipeline = fanout.pipeline
         self._settings = settings
         self._scope = scope
         self._receive = receive
         self._send = send
         self._headers = _headers(scope)
-        self._media_type = preferred(self._headers.get("accept"), OFFERS) or JSON
+        accept = self._headers.get("accept")
+        self._media_type = preferred(accept, OFFERS) or JSON
+        self._streams = preferred(accept, (*OFFERS, EVENTS)) == EVENTS
         self._services: Services = scope["app"].state.process.services
 
     async def run(self) -> None:
@@ -103,8 +113,9 @@ class Exchange:
         return "GET, POST, OPTIONS" if self._settings.get_queries else "POST, OPTIONS"
 
     def _must_accept(self) -> None:
-        if preferred(self._headers.get("accept"), OFFERS) is None:
-            raise not_acceptable(OFFERS)
+        offers = (*OFFERS, EVENTS)
+        if preferred(self._headers.get("accept"), offers) is None:
+            raise not_acceptable(offers)
 
     # ------------------------------------------------------------ what comes in
 
@@ -114,7 +125,7 @@ class Exchange:
         if wants_page and await self._gets_page():
             await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
             return
-        if not self._settings.get_queries:
+        if not self._settings.get_queries and not self._streams:
             raise method_not_allowed("Operations come by POST here.", self._allow)
         self._must_accept()
         # A page of another site can send a GET, but not one that its own script may read, without asking first.
@@ -123,8 +134,13 @@ class Exchange:
         request = GraphQLRequest.of(_of_query_string(asked, self._settings.json_depth_max))
         ctx = await self._context()
         prepared = self._pipeline.prepare(request, ctx)
-        if prepared.kind not in {None, OperationType.QUERY}:
+        if prepared.kind is OperationType.MUTATION or (
+            prepared.kind is OperationType.SUBSCRIPTION and not self._streams
+        ):
             raise method_not_allowed("Only queries come by GET: send a POST.", "POST, OPTIONS")
+        if self._streams:
+            await self._stream(request, ctx)
+            return
         await self.send(await self._pipeline.answer(prepared, ctx))
 
     async def _gets_page(self) -> bool:
@@ -179,7 +195,23 @@ class Exchange:
             return
         request = GraphQLRequest.of(value)
         ctx = await self._context()
+        if self._streams:
+            await self._stream(request, ctx)
+            return
         await self.send(await self._pipeline.answer(self._pipeline.prepare(request, ctx), ctx))
+
+    async def _stream(self, request: GraphQLRequest, ctx: Context) -> None:
+        """Answer by server-sent events, for as long as there are any."""
+        with contextlib.ExitStack() as taken:
+            try:
+                taken.callback(self._seats.take_address(ctx.address).leave)
+                if ctx.viewer is not None:
+                    taken.callback(self._seats.take_user(ctx.viewer.user.id).leave)
+            except Taken as full:
+                raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, str(full), Code.THROTTLED) from None
+            stream = EventStream(self._fanout, self._settings, self._receive, self._send)
+            taken.enter_context(self._seats.guest(stream))
+            await stream.run(request, ctx, self._context, self._headers.get("last-event-id") or None)
 
     async def _answer_batch(self, values: list[Any]) -> None:
         """Each in its turn, as mutations have an order; each with loaders and a log position of its own."""

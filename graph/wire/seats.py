@@ -1,7 +1,9 @@
 """How many connections that stay open there are, of each user and from each address."""
 
 import collections
-from collections.abc import Hashable
+import contextlib
+from collections.abc import Hashable, Iterator
+from typing import Protocol
 from uuid import UUID
 
 from infrastructure.settings import Settings
@@ -11,17 +13,40 @@ class Taken(Exception):  # noqa: N818 - reason: an answer, not an error of the p
     """There are as many as there may be."""
 
 
+class Guest(Protocol):
+    """What stays open."""
+
+    def stop(self) -> None:
+        """End it, so that its client comes back."""
+        ...
+
+
 class Seats:
     """Counts websockets and event streams; a limit of 0 is none."""
 
     def __init__(self, settings: Settings) -> None:
         self._of_address = _Places(settings.sockets_per_address, "from this address")
         self._of_user = _Places(settings.sockets_per_user, "of this user")
+        self._guests: set[Guest] = set()
 
     @property
     def open(self) -> int:
         """Of all addresses."""
         return self._of_address.count
+
+    @contextlib.contextmanager
+    def guest(self, guest: Guest) -> Iterator[None]:
+        """One is open meanwhile."""
+        self._guests.add(guest)
+        try:
+            yield
+        finally:
+            self._guests.discard(guest)
+
+    def stop(self) -> None:
+        """End all that is open: this server stops."""
+        for guest in list(self._guests):
+            guest.stop()
 
     def take_address(self, address: str) -> "Seat":
         """One of the address's; raises `Taken`."""

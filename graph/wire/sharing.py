@@ -100,6 +100,8 @@ class _Look:
 
 
 def _for_all(parent: str, name: str, definition: GraphQLField | None) -> bool:
+    if name == "__typename":
+        return True
     if parent in FOR_ALL:
         fields = FOR_ALL[parent]
         return fields is None or name in fields

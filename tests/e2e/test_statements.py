@@ -97,8 +97,8 @@ mutation ($portfolio: ID!) {
                       clientOrderId: "k" }) { order { id portfolio { name } instrument { name } } errors { message } }
 }
 """
-PLACED = {"sqlite": 17, "postgresql": 14}
-"""SQLite says BEGIN, and appends to the log in three statements instead of one."""
+PLACED = {"sqlite": 18, "postgresql": 14}
+"""SQLite says BEGIN, and appends to the log in four statements instead of one."""
 
 
 @dataclass

@@ -18,6 +18,7 @@ from graph.schema import build_schema
 from graph.wire.answers import Answer
 from graph.wire.pipeline import Pipeline
 from graph.wire.requests import GraphQLRequest
+from graph.wire.sockets.protocol import Protocol
 from resolvers.context import Context
 
 SUBPROTOCOL = websockets.Subprotocol("graphql-transport-ws")
@@ -89,10 +90,16 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def server_of(app: Starlette, **options: Any) -> AsyncIterator[str]:
-    """The application behind a real server on a free port; gives its host and port. Its lifespan is not run."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, ws_per_message_deflate=False, **options)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+async def server_of(app: Starlette, send_buffer: int = 0, **options: Any) -> AsyncIterator[str]:
+    """The application behind a real server on a free port; gives its host and port. Its lifespan is not run.
+
+    `send_buffer` is how much the network keeps for a client that does not read; by itself that is megabytes.
+    """
+    options = {"ws": Protocol, "ws_max_size": 64 * 1024, "ws_per_message_deflate": False, **options}
+    config = uvicorn.Config(app, lifespan="off", log_config=None, **options)
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        if send_buffer:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         server = _Server(config)
         task = asyncio.create_task(server._serve(sockets=[listening]))
         await server.listening.wait()

@@ -10,6 +10,7 @@ from graph.wire.fanout import Fanout
 from graph.wire.seats import Seats, Taken
 from graph.wire.sockets import frames
 from graph.wire.sockets.frames import Closed, closing
+from graph.wire.sockets.protocol import ABORT
 from graph.wire.sockets.socket import Socket
 from infrastructure.services import Services
 from infrastructure.settings import Settings
@@ -27,7 +28,6 @@ class Sockets:
         self._fanout = fanout
         self._seats = seats
         self._settings = settings
-        self._open: set[Socket] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
@@ -47,21 +47,12 @@ class Sockets:
         if refusal is None and seat is not None:
             services: Services = scope["app"].state.process.services
             connection = Connection(services, address, client_of(request))
-            await self._serve(Socket(self._fanout, self._seats, self._settings, connection, receive, send))
+            abort = scope.get("extensions", {}).get(ABORT)
+            socket = Socket(self._fanout, self._seats, self._settings, connection, receive, send, abort)
+            with self._seats.guest(socket):
+                await socket.run()
         if seat is not None:
             seat.leave()
-
-    def stop(self) -> None:
-        """Tell everybody to come back: this server stops."""
-        for socket in list(self._open):
-            socket.close(frames.RESTARTING, "The server stops: come back.")
-
-    async def _serve(self, socket: Socket) -> None:
-        self._open.add(socket)
-        try:
-            await socket.run()
-        finally:
-            self._open.discard(socket)
 
     def _admitted(self, request: WebSocket) -> tuple[str | None, Closed | None]:
         """The subprotocol, and why the socket is closed at once if it is."""

@@ -1,10 +1,12 @@
 """One websocket: who it is, what goes on on it, and how it ends."""
 
 import asyncio
+from collections.abc import Callable
 
 from graphql import GraphQLError
 from starlette.types import Receive, Send
 
+from graph.codes import Code
 from graph.context import Connection, names_somebody
 from graph.errors import UNAVAILABLE
 from graph.wire.answers import Answer
@@ -22,20 +24,27 @@ from resolvers.signed_in import SignIn
 
 UNANSWERED_MAX = 16
 """So many answers to the client's own messages may wait for it before its next message is read."""
-THROTTLED = "THROTTLED"
 
 
 class Socket:
     """Speaks graphql-transport-ws with one client that was accepted."""
 
     def __init__(
-        self, fanout: Fanout, seats: Seats, settings: Settings, connection: Connection, receive: Receive, send: Send
+        self,
+        fanout: Fanout,
+        seats: Seats,
+        settings: Settings,
+        connection: Connection,
+        receive: Receive,
+        send: Send,
+        abort: Callable[[], None] | None,
     ) -> None:
         self._fanout = fanout
         self._seats = seats
         self._settings = settings
         self._connection = connection
         self._receive = receive
+        self._abort = abort
         self._outbox = Outbox(send, settings.unread_ms_max / 1000, self._lose)
         self._operations: dict[str, Operation] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -74,6 +83,10 @@ class Socket:
         self._outbox.drop()
         self._outbox.put(closing(code, reason))
 
+    def stop(self) -> None:
+        """Tell the client to come back: this server stops."""
+        self.close(frames.RESTARTING, "The server stops: come back.")
+
     def _end(self) -> None:
         self._closed = True
         if self._timer is not None:
@@ -89,6 +102,8 @@ class Socket:
         """The client does not read, or is gone: there is nobody to say goodbye to."""
         self._end()
         self._lost = True
+        if self._abort is not None:
+            self._abort()
         if self._task is not None:
             self._task.cancel()
 
@@ -106,7 +121,7 @@ class Socket:
             except Closed as closed:
                 self.close(closed.code, closed.reason)
             except BadOperation as bad:
-                self._refuse(bad.id, str(bad), "BAD_USER_INPUT")
+                self._refuse(bad.id, str(bad), Code.BAD_USER_INPUT)
             if self._outbox.unanswered > UNANSWERED_MAX:
                 await self._outbox.room()
 
@@ -177,7 +192,7 @@ class Socket:
         most = self._settings.socket_operations_max
         if len(self._operations) >= most:
             self._refuse(
-                frame.id, f"There are {most} operations on this socket already: complete one first.", THROTTLED
+                frame.id, f"There are {most} operations on this socket already: complete one first.", Code.THROTTLED
             )
             return
         operation = Operation(frame.id, request, self._fanout, self._outbox, self._forget)
@@ -199,7 +214,7 @@ class Socket:
     def _forget(self, operation_id: str) -> None:
         self._operations.pop(operation_id, None)
 
-    def _refuse(self, operation_id: str, message: str, code: str) -> None:
+    def _refuse(self, operation_id: str, message: str, code: Code) -> None:
         if not self._acknowledged:
             self.close(frames.UNAUTHORIZED, "Unauthorized")
             return
