@@ -106,7 +106,6 @@ class TransactionRow(SQLModel, table=True):
     __table_args__ = (
         one_of("kind", TransactionKind),
         UniqueConstraint("portfolio_id", "number", name="ledger_has_no_gaps"),
-        Index("ledger_by_time", "portfolio_id", "occurred_at"),
         UniqueConstraint("portfolio_id", "idempotency_key", name="one_movement_for_each_key"),
     )
 

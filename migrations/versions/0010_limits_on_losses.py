@@ -1,4 +1,4 @@
-"""Limits on losses: of the day, the week, the month, and since the best day; the ledger by time.
+"""Limits on losses: of the day, the week, the month, and since the best day.
 
 The types are spelled out here and not taken from `models`, which may change; a revision that has run may not.
 """
@@ -25,11 +25,9 @@ KINDS = (
 
 def upgrade() -> None:
     let_in(KINDS)
-    op.create_index("ledger_by_time", "transactions", ["portfolio_id", "occurred_at"])
 
 
 def downgrade() -> None:
-    op.drop_index("ledger_by_time", "transactions")
     op.execute(f"DELETE FROM risk_limits WHERE kind IN ({listed(NEW)})")  # noqa: S608 - reason: our own words
     let_in(tuple(kind for kind in KINDS if kind not in NEW))
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.candle_store import daily_closes
@@ -65,7 +65,7 @@ async def _entries(
         select(ledger.portfolio_id, ledger.number, ledger.occurred_at, ledger.kind, ledger.amount)
         .add_columns(FILLS.c.symbol, FILLS.c.side, FILLS.c.quantity)
         .select_from(TRANSACTIONS.outerjoin(FILLS, and_(FILLS.c.id == ledger.fill_id, of_trade)))
-        .where(or_(*(and_(ledger.portfolio_id == key, ledger.occurred_at >= moment) for key, moment in since.items())))
+        .where(or_(*(_later(key, moment) for key, moment in since.items())))
     )
     found: dict[UUID, list[Entry]] = {key: [] for key in sizes}
     for portfolio_id, number, at, kind, amount, symbol, side, quantity in await connection.execute(statement):
@@ -73,3 +73,16 @@ async def _entries(
             change = ZERO if quantity is None else quantity if side is OrderSide.BUY else -quantity
             found[portfolio_id].append(Entry(at, kind, amount, symbol, change))
     return found
+
+
+def _later(portfolio_id: UUID, moment: datetime) -> ColumnElement[bool]:
+    """The portfolio's rows behind the last one from before that moment: found from the ledger's end, by its numbers."""
+    ledger, earlier = TRANSACTIONS.c, TRANSACTIONS.alias("earlier").c
+    last = (
+        select(earlier.number)
+        .where(earlier.portfolio_id == portfolio_id, earlier.occurred_at < moment)
+        .order_by(earlier.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return and_(ledger.portfolio_id == portfolio_id, ledger.number > func.coalesce(last, 0))

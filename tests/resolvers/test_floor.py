@@ -83,7 +83,7 @@ async def test_floor_when_two_are_open_then_one_works_and_the_other_takes_over_w
             assert {quote.symbol for quote in there.quotes.all()} == {quote.symbol for quote in here.quotes.all()}
             await became(there, (await trader.place("BUY", "10")).value, OrderStatus.FILLED)
             waits = (await trader.place("BUY", "1", limit="1")).value
-        crosses = (await trader.place("BUY", "7", limit="1000", tif=TimeInForce.GTC)).value
+        crosses = (await trader.place("BUY", "7", limit="400", tif=TimeInForce.GTC)).value
         filled = await became(there, crosses, OrderStatus.FILLED)
         assert second.feed.holding
         assert filled.filled_quantity == D(7)
