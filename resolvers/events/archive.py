@@ -16,13 +16,14 @@ from infrastructure.bus import Handler, first_awaited
 from infrastructure.database import Transaction
 from infrastructure.log import Floor
 from infrastructure.partitions import drop_sealed, make_room, partitions, unhurried
-from infrastructure.rows import columns, read_all, values
+from infrastructure.rows import columns, read_all, table, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
 from models.books import BOOKED
 from models.enums import ErrorCode
 from models.errors import Fault, Refused
 from models.events import EventFilter, RecordedEvent
+from models.handling import CheckpointRow, DeadLetterRow
 from models.payloads import moment_text
 from resolvers.events.snapshots import book_at, keep
 
@@ -42,6 +43,8 @@ async def archive_events(
     handlers: Iterable[Handler] = (),
 ) -> list[Segment]:
     """Seal the events in front of the first that happened at `before` or later; the segments that were made.
+
+    What a handler has still to deal with, or gave up and may try again, stays, with all that comes behind it.
 
     Each is written, read again from the disk and checked; then one transaction lists it and takes it out of the log.
     Broken off at any place, nothing is lost, and it can be done again. `progress` is told which event is archived, and
@@ -81,10 +84,15 @@ async def _end(services: Services, floor: int, last: int, size: int) -> int:
 
 
 async def _last_before(connection: AsyncConnection, before: datetime) -> int:
-    """The number in front of the first event at that moment or later."""
+    """The number in front of the first event at that moment or later, and of the first that a handler still needs."""
     own = log.EVENTS.c
-    first = (await connection.execute(select(func.min(own.seq)).where(own.occurred_at >= before))).scalar_one()
-    return (await log.head(connection)).seq if first is None else first - 1
+    needed = (
+        select(func.min(own.seq) - 1).where(own.occurred_at >= before),
+        select(func.min(table(CheckpointRow).c.seq)),
+        select(func.min(table(DeadLetterRow).c.seq) - 1),
+    )
+    found: list[int | None] = [(await connection.execute(each)).scalar_one() for each in needed]
+    return min([(await log.head(connection)).seq, *(each for each in found if each is not None)])
 
 
 async def _written(services: Services, floor: Floor, last: int, folder: Path) -> Segment:

@@ -1,11 +1,11 @@
-"""`make bench`: measures, shows, and writes docs/benchmarks.md; `make bench ARGS=volume` only what is said there."""
+"""`make bench`: measures, shows, and writes docs/benchmarks.md; with ARGS=volume or ARGS=fanout what is said there."""
 
 import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, limits, log, overhead, page, volume
+from tests.bench import api, fanout, limits, log, overhead, page, volume
 from tests.support.house import migrated, settings_for
 from tests.support.servers import PostgresServer
 
@@ -18,6 +18,16 @@ async def at_volume() -> None:
     section = page.at_volume(figures, volume.VOLUME, version)
     page.PAGE.write_text(page.with_volume(page.PAGE.read_text(encoding="utf-8"), section), encoding="utf-8")
     sys.stdout.write(section)
+
+
+async def of_fanout() -> None:
+    """A page by itself."""
+    text = await fanout.measure()
+    fanout.PAGE.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+KINDS = {"volume": at_volume, "fanout": of_fanout}
 
 
 async def main() -> None:
@@ -45,4 +55,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(at_volume() if sys.argv[1:] == ["volume"] else main())
+    asyncio.run(KINDS.get("".join(sys.argv[1:]), main)())

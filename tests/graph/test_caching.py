@@ -7,6 +7,7 @@ from models.enums import Role
 from resolvers.accounts.commands import grant_role
 from resolvers.context import Context
 from tests.support.people import ADDRESS, anonymous, context_of, signed_up
+from tests.support.wire import executed
 
 SCHEMA = build_schema()
 STATISTICS = "{ cacheStatistics { entries bytes evicted kinds { name memory redis loaded passed } } }"
@@ -46,6 +47,6 @@ async def test_statistics_when_an_admin_asks_then_each_kind_says_what_became_of_
 async def test_statistics_when_anybody_else_asks_then_they_are_refused(services: Services) -> None:
     ada = await context_of(services, await signed_up(services))
     for ctx, code in ((ada, "FORBIDDEN"), (anonymous(services), "UNAUTHENTICATED")):
-        result = await SCHEMA.execute(STATISTICS, None, ctx)
+        result = await executed(ctx, STATISTICS)
         assert result.data is None
-        assert [(error.extensions or {})["code"] for error in result.errors or ()] == [code]
+        assert [error["extensions"]["code"] for error in result.errors] == [code]

@@ -181,7 +181,7 @@ def _environment(home: Path, database_url: str, address: str, given: dict[str, A
         for name, value in os.environ.items()
         if not name.startswith("TRADEGRAPH_") and name not in {"DATABASE_URL", "REDIS_URL"}
     }
-    # Without a history of candles, which takes seconds to compute and is tested by itself.
+    # Without a history of candles, which takes seconds to compute, and without limits: both are tested by themselves.
     settings = dict(given)
     redis_url = settings.pop("redis_url", "")
     own = {
