@@ -7,7 +7,7 @@ dealt with once, however many processes try, and whenever one is killed. Leases 
 import asyncio
 import inspect
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -251,21 +251,6 @@ async def checkpoint(services: Services, name: str) -> Checkpoint:
     if found is None:
         raise LookupError(name)
     return found
-
-
-async def first_awaited(services: Services, handlers: Iterable[Handler]) -> tuple[str, int] | None:
-    """The earliest event that a handler has still to deal with, or has given up: whose, and its number."""
-    found = [(letter.seq, letter.handler) for letter in await dead_letters(services)]
-    async with services.database.read() as connection:
-        places = {row.handler: row.seq for row in await connection.execute(select(CHECKPOINTS))}
-        for handler in handlers:
-            if handler.name in places:
-                events = await log.read_after(connection, places[handler.name], handler.chosen, 1)
-                found += [(event.seq, handler.name) for event in events]
-    if not found:
-        return None
-    seq, name = min(found)
-    return name, seq
 
 
 async def dead_letters(services: Services, name: str | None = None) -> list[DeadLetter]:

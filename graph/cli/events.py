@@ -26,7 +26,6 @@ from models.payloads import moment_text
 from resolvers.events import operators
 from resolvers.events.archive import archive_events, restore_events
 from resolvers.events.verify import Receipt, Verdict, verify
-from resolvers.registry import HANDLERS
 
 T = TypeVar("T")
 
@@ -197,7 +196,7 @@ def archive(
     async def work(services: Services) -> list[Segment]:
         with _progress("Archiving") as progress:
             where = folder or services.settings.archive_folder
-            return await archive_events(services, before.replace(tzinfo=UTC), where, progress, handlers=HANDLERS)
+            return await archive_events(services, before.replace(tzinfo=UTC), where, progress)
 
     made = _on_the_log(work)
     for segment in made:

@@ -1,6 +1,6 @@
 """Old events are sealed into files and leave the log; and they come back. Nothing is lost at any step."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from infrastructure import archive as files
 from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
-from infrastructure.bus import Handler, first_awaited
 from infrastructure.database import Transaction
 from infrastructure.log import Floor
 from infrastructure.partitions import drop_sealed, make_room, partitions, unhurried
@@ -40,7 +39,6 @@ async def archive_events(
     folder: Path,
     progress: Progress | None = None,
     size: int = SEGMENT,
-    handlers: Iterable[Handler] = (),
 ) -> list[Segment]:
     """Seal the events in front of the first that happened at `before` or later; the segments that were made.
 
@@ -48,19 +46,12 @@ async def archive_events(
 
     Each is written, read again from the disk and checked; then one transaction lists it and takes it out of the log.
     Broken off at any place, nothing is lost, and it can be done again. `progress` is told which event is archived, and
-    which one is the last. Raises `Refused` for a moment that is to come, if another process is at it, or if one of the
-    `handlers` has not dealt with all of it.
+    which one is the last. Raises `Refused` for a moment that is to come, or if another process is at it.
     """
     if before > services.clock.now():
         raise Refused(Fault(ErrorCode.INVALID_INPUT, f"{moment_text(before)} is to come: archive what is past."))
     async with services.database.read() as connection:
         floor, last = await log.floor(connection), await _last_before(connection, before)
-    awaited = await first_awaited(services, handlers)
-    if awaited is not None and awaited[1] <= last:
-        message = (
-            f"The handler {awaited[0]} has not dealt with event {awaited[1]}: see `tradegraph events dead-letters`."
-        )
-        raise Refused(Fault(ErrorCode.CONFLICT, message))
     made: list[Segment] = []
     while floor.seq < last:
         segment = await _written(services, floor, await _end(services, floor.seq, last, size), folder)

@@ -53,7 +53,7 @@ async def check_told(database: Database) -> None:
     assert dead == []
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
 async def test_workers_when_killed_at_random_under_load_then_each_effect_happens_once(
     kills: int, tmp_path: Path, postgres: PostgresDatabases, postgres_template: str
 ) -> None:

@@ -1,7 +1,6 @@
 """What the handlers of orders and positions do: whom they tell what, once, in the time zone of who reads it."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
@@ -9,12 +8,10 @@ from infrastructure.bus import Handler, checkpoint, dead_letters
 from infrastructure.database import Transaction
 from infrastructure.services import Services
 from models.enums import EventType, PositionSide, Severity
-from models.errors import Refused
 from models.events import RecordedEvent
 from models.people import PreferenceChanges
 from models.trades import TradeSummary, TradeSummaryRow
 from resolvers.accounts.commands import update_preferences
-from resolvers.events.archive import archive_events
 from resolvers.events.replaying import replay_dead_letters, replay_from
 from resolvers.registry import HANDLERS, bus_of
 from tests.support.clock import ManualClock
@@ -177,16 +174,3 @@ async def test_dead_letters_when_replayed_then_those_that_are_dealt_with_go(serv
     assert await replay_dead_letters(services, handler) == (1, ["breaks at 3: RuntimeError: not 3"])
     assert [letter.seq for letter in await dead_letters(services)] == [3]
     assert (await checkpoint(services, "breaks")).seq == await head(services)
-
-
-async def test_log_when_a_handler_has_not_dealt_with_all_of_it_then_that_is_not_archived(
-    services: Services, trader: Trader, clock: ManualClock, tmp_path: Path
-) -> None:
-    await trader.trade("BUY", "1", "100")
-    before, now = await head(services), clock.advance(seconds=1)
-    with pytest.raises(Refused, match="has not dealt with event"):
-        await archive_events(services, now, tmp_path, handlers=HANDLERS)
-    assert len(await whole_log(services.database)) == before
-    await drain(services)
-    await archive_events(services, clock.advance(seconds=1), tmp_path, handlers=HANDLERS)
-    assert await whole_log(services.database) == []
