@@ -255,7 +255,7 @@ class Subscription:
         await self._sink.room()
         if self._admission is not None:
             await self._admission.delivered(event.answer)
-        self._send(event)
+        await self._surely(event)
 
     def offer(self, event: Event) -> None:
         """Send it now, or at least keep it; if neither can be, go on by oneself."""
@@ -275,6 +275,11 @@ class Subscription:
                 self._sink.drop()  # of what is only the latest
             self._task = self._fanout.task(self._again())
 
+    async def _surely(self, event: Event) -> None:
+        """Send it; others of the same client may fill what there is of room, so it waits until it is taken."""
+        while not self._send(event):
+            await self._sink.room()
+
     def _send(self, event: Event) -> bool:
         if not self._sink.take(event):
             return False
@@ -292,8 +297,7 @@ class Subscription:
 
     async def _held_back(self, rest: Rest, event: Event) -> None:
         await rest
-        await self._sink.room()
-        self._send(event)
+        await self._surely(event)
         await self._again()
 
     async def _again(self) -> None:

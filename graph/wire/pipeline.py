@@ -107,7 +107,8 @@ class Pipeline:
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""
         try:
-            if self.guard is not None and request.query not in self.documents and (shut := self.guard.shut_out(ctx)):
+            known = self.documents.knows(request.query, request.sha256)
+            if self.guard is not None and not known and (shut := self.guard.shut_out(ctx)):
                 return Prepared(request, refusal=shut)
             document = self.documents.of(request.query, request.sha256)
         except Invalid as invalid:
