@@ -16,6 +16,7 @@ from graph.wire.pipeline import Admission, Pipeline, Prepared
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sharing import Key, key_of
 from resolvers.context import Context
+from resolvers.events.queries import cursor_of
 from resolvers.events.streams import Mark, mark_of
 
 BURST = 64
@@ -172,6 +173,10 @@ class Run:
         if position is not None:
             self._position = max(self._position, position)
         if not self.published:
+            if position is not None:
+                place = cursor_of(self._ctx, position)
+                for member in self.members:
+                    member.placed(place)
             self._fanout.come_to_rest(self, position)
 
     async def _go(self) -> None:
@@ -215,7 +220,7 @@ class Subscription:
         self._begin = begin
         self._sink = sink
         self._cursor: str | None = None
-        """Of the last that was given."""
+        """Of the last that was given, or where it began."""
         self._admission: Admission | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
@@ -249,6 +254,11 @@ class Subscription:
         self._leave()
         self._fanout.task(self._finished())
         self._sink.end(answer)
+
+    def placed(self, cursor: str) -> None:
+        """Its beginning, once that is known: who begins again before the first event does so there, not at a later now."""
+        if self._cursor is None:
+            self._cursor = cursor
 
     async def give(self, event: Event) -> None:
         """Send it, when the client can take it."""

@@ -120,10 +120,7 @@ class EventStream:
     # ------------------------------------------------------------
 
     async def _answer(self, coming: Awaitable[Answer]) -> None:
-        try:
-            answer = await coming
-        except Exception as error:  # noqa: BLE001 - reason: as above
-            answer = Answer.refused(failed(error))
+        answer = await coming
         self.take(Event(answer, None))
         self.end(None)
 

@@ -274,6 +274,25 @@ async def test_reader_when_it_falls_behind_then_it_reads_the_log_itself_and_miss
     await until(lambda: shared_by(app) == [2])
 
 
+async def test_subscriber_when_it_begins_again_before_its_first_event_then_it_does_so_where_it_began(
+    app: Starlette, opened: Any, services: Services, trader: Trader
+) -> None:
+    for _ in range(2):
+        await (await opened("ada@example.com")).start("events", EVENTS)
+    await until(lambda: shared_by(app) == [2])
+    [run] = app.state.fanout._runs.values()
+    _, last = run.members
+    last._leave()
+    done = await deposit_cash(trader.ctx, trader.portfolio_id, D(1))
+    await services.relay.reached(done.position)
+    seen: list[Event] = []
+    last._sink.take = lambda event: seen.append(event) or True
+    last._task = app.state.fanout.task(last._again())
+    await until(lambda: seen)
+    assert seen[0].mark is not None
+    assert seen[0].mark.cursor == cursor_of(trader.ctx, done.position)
+
+
 class Full:
     """A sink that has no room at the first tries."""
 
