@@ -256,7 +256,7 @@ class Subscription:
         self._sink.end(answer)
 
     def placed(self, cursor: str) -> None:
-        """Its beginning, once that is known: who begins again before the first event does so there, not at a later now."""
+        """Its beginning, once that is known: who begins again before the first event does so there, not later."""
         if self._cursor is None:
             self._cursor = cursor
 
