@@ -26,7 +26,7 @@ setup: $(HAS_RUNTIME) ## make .venv and install what requirements.lock pins
 run: $(HAS_RUNTIME) ## serve http://127.0.0.1:8000/graphql, with demo data the first time
 	@exec $(BIN)/tradegraph serve $(ARGS)
 
-test: $(HAS_TESTS) ## the whole suite, on SQLite and on a real PostgreSQL that it starts itself
+test: $(HAS_TESTS) ## the whole suite, on SQLite and on a real PostgreSQL and Redis that it starts itself
 	$(BIN)/python -m pytest -m 'not soak and not clients' -n 2 --dist loadscope $(ARGS)
 
 check: $(HAS_TESTS) ## lint, format, types, imports between rooms, drift of schema.graphql

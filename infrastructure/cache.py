@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -36,6 +36,8 @@ TAGS_MAX = 100_000
 LOCK_MS = 2000
 """How long other processes wait for the one that reads a value before they read it as well."""
 POLL_S = 0.01
+KEY_BYTES_MAX = 1024
+"""What is asked for by a longer key is not kept: whoever asks could fill the memory with keys."""
 LEAF_BYTES = 40
 """About what one field of a dataclass takes as JSON."""
 
@@ -83,6 +85,7 @@ class Cache:
         self._changed: OrderedDict[Tag, int] = OrderedDict()
         self._floor = 0
         self._flying: dict[Hashable, asyncio.Future[Entry | None]] = {}
+        self._letting_go: set[asyncio.Task[None]] = set()
 
     def follow(self, relay: Relay, database: Database) -> None:
         """Be kept right by these from now on."""
@@ -181,15 +184,19 @@ class Cache:
         flights = {key: loop.create_future() for key in keys}
         self._flying |= {lookup.local(key): flight for key, flight in flights.items()}
         entries: dict[K, Entry] = {}
+        locked: list[K] = []
         try:
-            entries = await self._from_redis(lookup, keys)
+            entries = await self._from_redis(lookup, [key for key in keys if lookup.is_kept(key)], locked)
             if rest := [key for key in keys if key not in entries]:
                 entries |= await self._load(lookup, rest, load)
+                locked.clear()
         except DatabaseUnavailable:
             entries |= {key: old for key in keys if lookup.kind.if_error and (old := kept.get(key)) is not None}
             if len(entries) < len(keys):
                 raise
         finally:
+            if locked:  # cancelled, or nothing could be read: others need not wait
+                self._let_go(lookup, locked)
             for key, flight in flights.items():
                 del self._flying[lookup.local(key)]
                 flight.set_result(entries.get(key))
@@ -197,20 +204,17 @@ class Cache:
 
     async def _load(self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V]) -> dict[K, Entry]:
         kind, position = lookup.kind, self.position  # the position first: what is read may be younger, never older
-        try:
-            values = dict(zip(keys, await load(keys), strict=True))
-        except DatabaseUnavailable:
-            await self._put(lookup, {}, keys)
-            raise
+        values = dict(zip(keys, await load(keys), strict=True))
         self.counts[kind.name].loaded += len(keys)
+        kept = {key: value for key, value in values.items() if kind.keep(value) and lookup.is_kept(key)}
         texts: dict[K, bytes] = {}
         if self._shared is not None:
-            texts = {key: orjson.dumps([position, written(value)]) for key, value in values.items() if kind.keep(value)}
-        entries = {
-            key: Entry(value, position, _now() + kind.ttl_s, len(texts.get(key, b"")) or _roughly(value))
-            for key, value in values.items()
-        }
-        await self.memory.multi_set((lookup.local(key), each) for key, each in entries.items() if kind.keep(each.value))
+            texts = {key: orjson.dumps([position, written(value)]) for key, value in kept.items()}
+        entries = {key: Entry(value, position, _now() + kind.ttl_s, 0) for key, value in values.items()}
+        for key, value in kept.items():
+            size = lookup.key_bytes(key) + (len(texts.get(key, b"")) or _roughly(value))
+            entries[key] = replace(entries[key], size=size)
+        await self.memory.multi_set([(lookup.local(key), entries[key]) for key in kept])
         await self._put(lookup, texts, keys)
         return entries
 
@@ -218,21 +222,28 @@ class Cache:
         """Give other processes what was read, and no longer have them wait for it."""
         if self._shared is None:
             return
-        values, locks = {lookup.shared(key): text for key, text in texts.items()}, [*map(lookup.lock, keys)]
+        values = {lookup.shared(key): text for key, text in texts.items()}
+        locks = [lookup.lock(key) for key in keys if lookup.is_kept(key)]
         with contextlib.suppress(RedisUnavailable):
             await self._shared.put(values, lookup.kind.ttl_s, locks)
 
-    async def _from_redis(self, lookup: "_Lookup[K, V]", keys: list[K]) -> dict[K, Entry]:
-        """What is there, or comes there while other processes read it."""
+    def _let_go(self, lookup: "_Lookup[K, V]", keys: list[K]) -> None:
+        task = asyncio.create_task(self._put(lookup, {}, [*keys]))
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
+
+    async def _from_redis(self, lookup: "_Lookup[K, V]", keys: list[K], locked: list[K]) -> dict[K, Entry]:
+        """What is there, or comes there while other processes read it; `locked` gets what is for this one to read."""
         found: dict[K, Entry] = {}
-        if self._shared is None:
+        if self._shared is None or not keys:
             return found
         with contextlib.suppress(RedisUnavailable):
             found, _ = await self._look(self._shared, lookup, keys)
             waiting = [key for key in keys if key not in found]
             if waiting:
                 mine = await self._shared.add_each([lookup.lock(key) for key in waiting], LOCK_MS)
-                waiting = [key for key, is_mine in zip(waiting, mine, strict=True) if not is_mine]
+                locked += [key for key, is_mine in zip(waiting, mine, strict=True) if is_mine]
+                waiting = [key for key in waiting if key not in locked]
             while waiting:
                 await asyncio.sleep(POLL_S)
                 more, waiting = await self._look(self._shared, lookup, waiting)
@@ -248,8 +259,11 @@ class Cache:
         for key, text in zip(keys, texts, strict=False):
             if text is not None:
                 position, value = orjson.loads(text)
-                if self._unchanged(lookup, key, position):
-                    found[key] = Entry(lookup.read(value), position, _now() + lookup.kind.ttl_s, len(text))
+                # What another version of the program has put there may not be what this one can read.
+                with contextlib.suppress(TypeError, ValueError, ArithmeticError):
+                    if self._unchanged(lookup, key, position):
+                        size = lookup.key_bytes(key) + len(text)
+                        found[key] = Entry(lookup.read(value), position, _now() + lookup.kind.ttl_s, size)
         await self.memory.multi_set((lookup.local(key), entry) for key, entry in found.items())
         locked = [key for key, lock in zip(keys, texts[len(keys) :], strict=True) if lock is not None]
         return found, [key for key in locked if key not in found]
@@ -268,6 +282,12 @@ class _Lookup(Generic[K, V]):
 
     def shared(self, key: K) -> str:
         return self._prefix + orjson.dumps(written(key)).decode()
+
+    def key_bytes(self, key: K) -> int:
+        return len(self.shared(key))
+
+    def is_kept(self, key: K) -> bool:
+        return self.key_bytes(key) <= KEY_BYTES_MAX
 
     def lock(self, key: K) -> str:
         return self.shared(key) + ":reading"

@@ -80,7 +80,8 @@ class Shared(RedisBackend):  # type: ignore[misc]  # reason: likewise
             pipeline = client.pipeline(transaction=False)
             for key, value in values.items():
                 pipeline.set(key, value, px=round(ttl_s * 1000))
-            pipeline.delete(*locks)
+            if locks:
+                pipeline.delete(*locks)
             await pipeline.execute()
 
         await self._redis.ask(work)

@@ -198,12 +198,30 @@ async def test_memory_when_there_are_more_than_it_may_keep_then_those_used_longe
 
 
 async def test_memory_when_there_are_more_bytes_than_it_may_keep_then_it_keeps_fewer() -> None:
-    cache, many = await a_cache(cache_bytes=4000), [UUID(int=number) for number in range(500)]
+    cache, many = await a_cache(cache_bytes=20_000), [UUID(int=number) for number in range(500)]
     table = Table(dict.fromkeys(many, 1))
 
     await cache.many(NUMBERS, ADA, many, table.load)
 
-    assert 50 < len(cache.memory) == cache.memory.bytes / 40 <= 100
+    each = cache.memory.bytes / len(cache.memory)
+    assert 20_000 - each < cache.memory.bytes <= 20_000
+    assert each > 40 + 36  # the value, and the key's id
+
+
+async def test_memory_when_a_key_is_very_long_then_nothing_is_kept_of_it() -> None:
+    cache, reads = await a_cache(), list[Sequence[str]]()
+    found: Kind[str, int | None] = Kind("found", int | None, 60, shared=True)
+
+    async def load(keys: Sequence[str]) -> list[int | None]:
+        reads.append(keys)
+        return [None for _ in keys]
+
+    for _ in range(2):
+        assert await cache.many(found, None, ["x" * 250_000, "short"], load) == [None, None]
+
+    assert [len(keys) for keys in reads] == [2, 1]
+    assert len(cache.memory) == 1
+    assert cache.memory.bytes < 200
 
 
 async def test_tags_when_more_change_than_are_remembered_then_what_is_older_is_read_again() -> None:
@@ -228,7 +246,8 @@ async def test_begin_when_it_is_another_log_then_nothing_of_the_old_one_is_known
     await cache.begin("another", 3)
 
     assert await cache.many(NUMBERS, ADA, [A], table.load) == [5]
-    assert cache.memory.bytes == 40
+    assert len(cache.memory) == 1
+    assert cache.memory.bytes < 200
 
 
 steps = strategies.lists(

@@ -117,6 +117,34 @@ async def test_redis_when_another_process_is_reading_then_this_one_waits_for_tha
     assert table.reads == [[A]]
 
 
+async def test_redis_when_who_was_reading_is_cancelled_then_nobody_waits_for_it(redis: Redis) -> None:
+    first, second, table = await a_cache(redis), await a_cache(redis), Table({A: 1}, gate=asyncio.Event())
+    reading = asyncio.create_task(first.many(NUMBERS, ADA, [A], table.load))
+    await until(lambda: table.reads)
+    reading.cancel()
+    await asyncio.wait([reading])
+    await until(lambda: not first._letting_go)
+
+    assert await redis.ask(lambda client: client.keys("*:reading")) == []
+    table.gate = None
+    assert await second.many(NUMBERS, ADA, [A], table.load) == [1]
+
+
+async def test_redis_when_another_version_put_what_this_one_cannot_read_then_it_is_read_again(redis: Redis) -> None:
+    quotes: Kind[str, list[Quote]] = Kind("quotes", list[Quote], 60, shared=True)
+    other: Kind[str, list[dict[str, str]]] = Kind("quotes", list[dict[str, str]], 60, shared=True)
+
+    async def old(_keys: Sequence[str]) -> list[list[dict[str, str]]]:
+        return [[{"symbol": "AAPL", "price": "1"}]]
+
+    async def new(_keys: Sequence[str]) -> list[list[Quote]]:
+        return [[QUOTE]]
+
+    await (await a_cache(redis)).many(other, None, ["AAPL"], old)
+
+    assert await (await a_cache(redis)).many(quotes, None, ["AAPL"], new) == [[QUOTE]]
+
+
 async def test_redis_when_four_processes_ask_for_a_cold_key_twenty_times_each_then_it_is_read_once(
     redis: Redis, server: RedisServer
 ) -> None:
