@@ -285,12 +285,11 @@ async def test_subscriber_when_it_begins_again_before_its_first_event_then_it_do
     last._leave()
     done = await deposit_cash(trader.ctx, trader.portfolio_id, D(1))
     await services.relay.reached(done.position)
-    seen: list[Event] = []
-    last._sink.take = lambda event: seen.append(event) or True
+    sink = last._sink = Full(0)
     last._task = app.state.fanout.task(last._again())
-    await until(lambda: seen)
-    assert seen[0].mark is not None
-    assert seen[0].mark.cursor == cursor_of(trader.ctx, done.position)
+    await until(lambda: sink.taken)
+    assert sink.taken[0].mark is not None
+    assert sink.taken[0].mark.cursor == cursor_of(trader.ctx, done.position)
 
 
 class Full:
