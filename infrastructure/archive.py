@@ -28,10 +28,9 @@ def name_of(first_seq: int, last_seq: int) -> str:
 
 
 async def write(path: Path, events: AsyncIterable[RecordedEvent]) -> None:
-    """Write events, one a line; the file is there once it is whole and on the disk."""
+    """Write events, one a line, and force them to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(path.name + ".partial")
-    with made.open("wb") as raw:
+    with path.open("xb") as raw:
         # No time in it: the same events make the same file.
         with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
             packed.write(canonical({"format": FORMAT}) + b"\n")
@@ -39,7 +38,18 @@ async def write(path: Path, events: AsyncIterable[RecordedEvent]) -> None:
                 packed.write(canonical(_line(event)) + b"\n")
         raw.flush()
         os.fsync(raw.fileno())
-    made.replace(path)
+
+
+def publish(made: Path, path: Path, segment: Segment) -> None:
+    """Give a file that was checked its name. Who has that name already keeps it, and has to hold the same events.
+
+    Raises `ArchiveUnsound` if it does not.
+    """
+    if path.exists():
+        check(path, segment)
+        made.unlink()
+    else:
+        made.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

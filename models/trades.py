@@ -1,7 +1,7 @@
 """What a position was from flat to flat: the summary of a trade."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlmodel import Field, SQLModel
 
 from models.columns import Exact, Moment, Word, one_of
-from models.enums import PositionSide
+from models.enums import OrderSide, PositionSide
 from models.money import ZERO, divide, exact
 from models.orders import Fill
 from models.positions import Position
@@ -84,6 +84,26 @@ def summarized(story: Iterable[tuple[Position, Fill]]) -> TradeSummary:
         opened_at=position.opened_at,
         closed_at=position.closed_at,
     )
+
+
+@exact
+def retold(closed: Position, fills: Iterable[Fill]) -> list[tuple[Position, Fill]]:
+    """The story of a position that the last of these fills closed, by all fills of its instrument in its portfolio.
+
+    Of the position as it was after each only the quantity is told.
+    """
+    held = ZERO
+    story: list[tuple[Position, Fill]] = []
+    ended: list[tuple[Position, Fill]] = []
+    for fill in fills:
+        before, held = held, held + (fill.quantity if fill.side is OrderSide.BUY else -fill.quantity)
+        after = replace(closed, quantity=held), fill
+        if before * held > 0:
+            story.append(after)
+        else:  # one position ends here, or another begins, or both
+            ended = [*story, (closed, fill)]
+            story = [after] if held else []
+    return ended
 
 
 class TradeSummaryRow(SQLModel, table=True):

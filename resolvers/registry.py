@@ -13,7 +13,7 @@ HANDLERS = (
     Handler(orders.ORDER_PLACED, frozenset({On.ORDER_PLACED}), orders.tell_of_order),
     Handler(orders.ORDER_EXECUTED, frozenset({On.ORDER_EXECUTED}), orders.confirm_execution),
     Handler(positions.POSITION_CLOSED, frozenset({On.POSITION_CLOSED}), positions.summarize_trade),
-    Handler("limits-checked", frozenset({On.ORDER_EXECUTED, On.RISK_LIMIT_CHANGED}), risk.check_limits, batch=10),
+    Handler("limits-checked", frozenset({On.ORDER_EXECUTED, On.RISK_LIMIT_CHANGED}), risk.check_limits, batch=1),
     Handler(risk.RISK_LIMIT_BREACHED, frozenset({On.RISK_LIMIT_BREACHED}), risk.raise_alert, batch=1),
     Handler(risk.TRADING_PAUSED, frozenset({On.TRADING_PAUSED}), risk.tell_of_pause),
     Handler(alerts.MARKET_ALERT, frozenset({On.MARKET_ALERT_TRIGGERED}), alerts.tell_of_alert),

@@ -20,6 +20,8 @@ from models.events import RecordedEvent
 from models.notifications import Notice, Notification, NotificationRow
 
 USERS, NOTIFICATIONS = table(UserRow), table(NotificationRow)
+PART = 1_000
+"""Notifications in one statement: a statement takes 32,767 values at most."""
 
 
 async def users_in(tx: Transaction, chosen: ColumnElement[bool]) -> list[User]:
@@ -55,11 +57,12 @@ async def tell(
         for user, notice in noted
         if notice
     ]
-    if not made:
-        return
-    rows = [{**values(each), "event_seq": event.seq, "handler": handler} for each in made]
-    added = insert(NOTIFICATIONS).values(rows).on_conflict_do_nothing().returning(NOTIFICATIONS.c.id)
-    told: set[UUID] = set((await tx.execute(added)).scalars())
+    told: set[UUID] = set()
+    for begin in range(0, len(made), PART):
+        some = made[begin : begin + PART]
+        rows = [{**values(each), "event_seq": event.seq, "handler": handler} for each in some]
+        added = insert(NOTIFICATIONS).values(rows).on_conflict_do_nothing().returning(NOTIFICATIONS.c.id)
+        told.update((await tx.execute(added)).scalars())
     for each in made:
         if each.id in told:
             tx.record(facts.of_notification(EventType.NOTIFICATION_SENT, each, None, now))

@@ -74,13 +74,15 @@ class AlertWatch:
 
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
         """The market moved: alerts that are reached go off, and those that are left may do so again."""
-        led, self._led = self._led, self._leads()
-        if not self._led:
+        if not self._leads():
+            self._led = False
             return
-        if not led:
+        if not self._led:
             self._alerts.clear()
             for alert in await every_market_alert(self._services):
                 self._alerts[alert.symbol][alert.id] = alert
+            # Not before they are known: if the database did not answer, the next quotes have them read again.
+            self._led = True
         watched_now = [quote for quote in quotes if self._alerts[quote.symbol]]
         await self._read_volumes([quote.symbol for quote in watched_now])
         seen = [(alert, quote) for quote in watched_now for alert in self._alerts[quote.symbol].values()]

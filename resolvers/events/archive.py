@@ -14,7 +14,7 @@ from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
 from infrastructure.database import Transaction
 from infrastructure.log import Floor
-from infrastructure.partitions import drop_sealed, make_room, partitions, unhurried
+from infrastructure.partitions import drop_sealed, make_room, partitions
 from infrastructure.rows import columns, read_all, table, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
@@ -29,6 +29,7 @@ from resolvers.events.snapshots import book_at, keep
 SEGMENT = 50_000
 """Events in one file, where it is not a whole partition: what one transaction removes."""
 BATCH = 1_000
+OTHER = Fault(ErrorCode.CONFLICT, "Another process archives the log now.")
 
 Progress = Callable[[int, int], None]
 
@@ -55,7 +56,6 @@ async def archive_events(
     made: list[Segment] = []
     while floor.seq < last:
         segment = await _written(services, floor, await _end(services, floor.seq, last, size), folder)
-        files.check(folder / segment.file, segment)
         await _keep_books(services, segment)
         await _seal(services, segment)
         made.append(segment)
@@ -87,6 +87,7 @@ async def _last_before(connection: AsyncConnection, before: datetime) -> int:
 
 
 async def _written(services: Services, floor: Floor, last: int, folder: Path) -> Segment:
+    """Write a segment's file and check it; it has its name only from then on."""
     end = floor.hash
 
     async def events() -> AsyncIterator[RecordedEvent]:
@@ -95,15 +96,29 @@ async def _written(services: Services, floor: Floor, last: int, folder: Path) ->
         while seq < last:
             async with services.database.read() as connection:
                 found = await log.read_after(connection, seq, EventFilter(), min(BATCH, last - seq))
+                if [each.seq for each in found] != [*range(seq + 1, seq + 1 + len(found))] or not found:
+                    raise await _torn(connection, floor, seq)
             for event in found:
                 yield event
-            if not found:
-                raise ArchiveUnsound(f"The log has a hole behind event {seq}: run `tradegraph events verify`.")
             seq, end = found[-1].seq, found[-1].hash
 
     name = files.name_of(floor.seq + 1, last)
-    await files.write(folder / name, events())
-    return Segment(floor.seq + 1, last, floor.hash, end, name, services.clock.now())
+    made = folder / f"{name}.{services.ids.new()}.partial"
+    try:
+        await files.write(made, events())
+        segment = Segment(floor.seq + 1, last, floor.hash, end, name, services.clock.now())
+        files.check(made, segment)
+        files.publish(made, folder / name, segment)
+    finally:
+        made.unlink(missing_ok=True)
+    return segment
+
+
+async def _torn(connection: AsyncConnection, floor: Floor, seq: int) -> Exception:
+    """Why the log does not go on behind that event: another took it out, or it is not as it should be."""
+    if await log.floor(connection) != floor:
+        return Refused(OTHER)
+    return ArchiveUnsound(f"The log has a hole behind event {seq}: run `tradegraph events verify`.")
 
 
 async def _keep_books(services: Services, segment: Segment) -> None:
@@ -126,13 +141,12 @@ async def _keep_books(services: Services, segment: Segment) -> None:
 async def _seal(services: Services, segment: Segment) -> None:
     """List the segment and remove its events, both or neither."""
     try:
-        async with services.database.write() as tx:
-            await unhurried(tx)
+        async with services.database.write(unhurried=True) as tx:
             await tx.execute(insert(log.ARCHIVES).values(values(segment)))
             await drop_sealed(tx, segment.last_seq)
             await tx.execute(delete(log.EVENTS).where(log.EVENTS.c.seq <= segment.last_seq))
     except IntegrityError:
-        raise Refused(Fault(ErrorCode.CONFLICT, "Another process archives the log now.")) from None
+        raise Refused(OTHER) from None
 
 
 async def segments(connection: AsyncConnection) -> list[Segment]:
@@ -153,8 +167,7 @@ async def restore_events(services: Services, folder: Path, *, every: bool) -> li
     for segment in chosen:
         path = folder / segment.file
         files.check(path, segment)
-        async with services.database.write() as tx:
-            await unhurried(tx)
+        async with services.database.write(unhurried=True) as tx:
             await tx.execute(delete(log.ARCHIVES).where(log.ARCHIVES.c.first_seq == segment.first_seq))
             await make_room(tx, segment.first_seq, segment.last_seq)
             await _put_back(tx, path)

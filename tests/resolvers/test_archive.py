@@ -71,6 +71,10 @@ async def floor_of(services: Services) -> int:
         return (await log.floor(connection)).seq
 
 
+def kept_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("events-*"))
+
+
 @pytest.mark.parametrize("size", [5, 1000])
 async def test_archive_when_done_then_later_moments_and_both_verifications_are_as_before(
     services: Services, clock: ManualClock, tmp_path: Path, size: int
@@ -307,6 +311,50 @@ async def test_archive_when_another_process_was_quicker_then_it_is_refused_and_n
         await archive_events(services, moments[2], tmp_path)
 
     assert (await verify(services.database, folder=tmp_path)).flaws == []
+
+
+async def test_archive_when_another_seals_while_it_reads_then_the_others_file_stays_and_it_is_refused(
+    services: Services, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, moments = await two_books(services, clock)
+    whole, write = await whole_log(services.database), files.write
+    monkeypatch.setattr(archiving, "BATCH", 3)
+
+    async def slowly(path: Path, given: Any) -> None:
+        monkeypatch.setattr(files, "write", write)
+
+        async def events() -> Any:
+            async for event in given:
+                yield event
+                if event.seq == 3:
+                    await archive_events(services, moments[2], tmp_path, size=7)
+
+        await write(path, events())
+
+    monkeypatch.setattr(files, "write", slowly)
+    with pytest.raises(Refused, match="Another process"):
+        await archive_events(services, moments[2], tmp_path, size=7)
+
+    sealed = await stored(services, ArchiveRow, Segment)
+    found = [event for each in sealed for event in files.read_events(tmp_path / each.file)]
+    assert found + await whole_log(services.database) == whole
+    assert kept_in(tmp_path) == [each.file for each in sealed]
+    assert (await verify(services.database, folder=tmp_path)).flaws == []
+
+
+async def test_archive_when_a_file_of_that_name_holds_something_else_then_it_stays_and_nothing_leaves_the_log(
+    services: Services, clock: ManualClock, tmp_path: Path
+) -> None:
+    _, moments = await two_books(services, clock)
+    whole = await whole_log(services.database)
+    other = tmp_path / files.name_of(1, 7)
+    other.write_bytes(b"of another log")
+
+    with pytest.raises(ArchiveUnsound, match="can't be read"):
+        await archive_events(services, moments[2], tmp_path, size=7)
+
+    assert await whole_log(services.database) == whole
+    assert (kept_in(tmp_path), other.read_bytes()) == ([other.name], b"of another log")
 
 
 async def test_log_when_a_part_is_sealed_then_the_rest_is_still_kept_by_the_database(

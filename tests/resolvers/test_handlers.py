@@ -1,6 +1,8 @@
 """What the handlers of orders and positions do: whom they tell what, once, in the time zone of who reads it."""
 
 import dataclasses
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from models.events import RecordedEvent
 from models.people import PreferenceChanges
 from models.trades import TradeSummary, TradeSummaryRow
 from resolvers.accounts.commands import update_preferences
+from resolvers.events.archive import archive_events
 from resolvers.events.replaying import replay_dead_letters, replay_from
 from resolvers.registry import HANDLERS, bus_of
 from tests.support.clock import ManualClock
@@ -106,6 +109,32 @@ async def test_position_when_a_fill_crosses_zero_then_the_summary_has_its_share_
     [note] = await told(services, subject_type="Position")
     assert note.title == "AAPL position closed: -4 USD"
     assert note.body.startswith("4 AAPL sold at 100 and bought back at 101 on average, -4 USD realised")
+
+
+async def test_position_when_its_opening_is_archived_then_the_summary_is_what_it_would_have_been(
+    services: Services, trader: Trader, clock: ManualClock, tmp_path: Path
+) -> None:
+    # Ended by a fill that crosses zero, as it was begun by one; others trade the same and it holds something else.
+    await trader.trade("BUY", "3", "90")
+    await trader.trade("SELL", "3", "95")
+    await trader.trade("SELL", "4", "100")
+    await trader.trade("BUY", "10", "101", "MSFT")
+    await trader.trade("BUY", "10", "101")
+    await trader.trade("BUY", "2", "103")
+    await drain(services)
+    clock.advance(hours=1)
+    await archive_events(services, clock.now(), tmp_path)
+    await trader.trade("SELL", "5", "108")
+    await trader.trade("SELL", "9", "110")
+    await trader.trade("BUY", "1", "120")
+    await drain(services)
+    found = await stored(services, TradeSummaryRow, TradeSummary)
+    [summary] = [each for each in found if each.side is PositionSide.LONG and each.quantity == 8]
+    assert (summary.entry_price, summary.exit_price, summary.realized_pnl) == (D("101.5"), D("108.75"), D(58))
+    # Six tenths of 0.1% of 1,010, 0.1% of 206 and of 540, and a third of 0.1% of 990.
+    assert summary.commission == D("1.682")
+    assert (summary.opened_at, summary.closed_at) == (clock.now() - timedelta(hours=1), clock.now())
+    assert len(found) == 3
 
 
 async def test_user_when_they_want_to_hear_nothing_of_fills_then_the_work_is_done_in_silence(

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from infrastructure.candle_store import store_candles
+from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from models.candles import Candle
 from models.enums import CandleInterval, ErrorCode, EventType, MarketAlertKind
@@ -13,6 +14,8 @@ from models.errors import Refused
 from models.market_alerts import MarketAlert, MarketAlertRow
 from models.people import PreferenceChanges
 from resolvers.accounts.commands import update_preferences
+from resolvers.alerts import store
+from resolvers.alerts import watch as watching
 from resolvers.alerts.market_alerts import create_market_alert, delete_market_alert, trigger_market_alert
 from resolvers.alerts.watch import AlertWatch
 from resolvers.registry import bus_of
@@ -109,6 +112,39 @@ async def minutes(services: Services, clock: ManualClock, volumes: list[int]) ->
     ]
     async with services.database.write() as tx:
         await store_candles(tx, candles, replace=True)
+
+
+async def test_alert_when_the_database_fails_as_the_watch_begins_then_it_is_known_with_the_next_quotes(
+    services: Services, market: Market, trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made(trader, ABOVE, "110")
+    watch = AlertWatch(services, lambda: True)
+
+    async def fails(_: Services) -> list[MarketAlert]:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(watching, "every_market_alert", fails)
+        with pytest.raises(DatabaseUnavailable):
+            await moved(market, watch, "111")
+    await moved(market, watch, "112")
+    assert await triggered(services) == [D(112)]
+
+
+async def test_alert_when_more_hold_the_instrument_than_a_statement_takes_then_all_are_told(
+    services: Services, market: Market, trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PART", 2)
+    for name in "abcd":
+        holder = await Trader.with_cash(services, email=f"{name}@example.com")
+        await holder.trade("BUY", "1", "100")
+    await made(trader, ABOVE, "110")
+    await moved(market, AlertWatch(services, lambda: True), "111")
+    await drain(services)
+    notes = await told(services, subject_id="AAPL")
+    assert len({note.owner_id for note in notes}) == len(notes) == 5
+    sent = [event for event in await whole_log(services.database) if event.type is EventType.NOTIFICATION_SENT]
+    assert {note.id for note in notes} <= {event.aggregate_id for event in sent}
 
 
 async def test_alert_when_made_and_deleted_while_the_market_is_watched_then_the_watch_knows(
