@@ -15,6 +15,7 @@ from graph import logs
 from graph.app import ENDPOINT, create_app
 from graph.cli.running import settings_here, with_services
 from graph.process import prepare
+from graph.wire.headers import Http
 from graph.wire.sockets.protocol import Protocol
 from infrastructure.services import Services
 from infrastructure.settings import Settings
@@ -55,6 +56,7 @@ def serve(
         app,
         host=settings.host,
         port=settings.port,
+        http=Http,
         ws=Protocol,
         ws_max_size=settings.socket_frame_bytes_max,
         ws_per_message_deflate=False,

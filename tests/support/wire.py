@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 
 from graph.schema import build_schema
 from graph.wire.answers import Answer
+from graph.wire.headers import Http
 from graph.wire.pipeline import Pipeline
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sockets.protocol import Protocol
@@ -95,7 +96,7 @@ async def server_of(app: Starlette, send_buffer: int = 0, **options: Any) -> Asy
 
     `send_buffer` is how much the network keeps for a client that does not read; by itself that is megabytes.
     """
-    options = {"ws": Protocol, "ws_max_size": 64 * 1024, "ws_per_message_deflate": False, **options}
+    options = {"http": Http, "ws": Protocol, "ws_max_size": 64 * 1024, "ws_per_message_deflate": False, **options}
     config = uvicorn.Config(app, lifespan="off", log_config=None, **options)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
         if send_buffer:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from graph.wire import http
+from graph.wire import headers, http
 from infrastructure.services import Services
 from resolvers.accounts.commands import login
 from tests.graph.cost.conftest import limited_app
@@ -183,3 +183,30 @@ async def test_attack_when_a_body_trickles_on_then_it_has_no_more_time_than_one_
             answer = await client.http.post("/graphql", content=trickle(), headers=headers)
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (408, "REQUEST_TIMEOUT")
         assert await client.data(VIEWER) == {"viewer": None}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"", b"408"),
+        (b"POST /graphql HTTP/1.1\r\nHost: a\r\nX-Slow: ", b"408"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nX-Slow: ", b"408"),
+        (b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * 100_000, b"431"),
+    ],
+    ids=["nothing", "half a head", "half a second head", "too long a head"],
+)
+async def test_attack_when_a_head_does_not_end_then_the_connection_does(
+    services: Services, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
+) -> None:
+    monkeypatch.setattr(headers, "HEADERS_S_MAX", 0.3)
+    async with server_of(limited_app(services)) as server:
+        host, port = server.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        async with asyncio.timeout(WAIT_S_MAX):
+            said = await reader.read()
+        writer.close()
+        assert said.rpartition(b"HTTP/1.1 ")[2].startswith(status)
+        async with socket_to(server) as other:
+            await other.init()
+            assert (await other.execute(VIEWER))["data"] == {"viewer": None}
