@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Select, Table, select
+from sqlalchemy import Table, select
 
 from graph.process import build_services
 from infrastructure.bulk import BulkLoad
@@ -60,8 +60,8 @@ async def filled(settings: Settings, volume: Volume) -> None:
 async def _crowd(tx: Transaction) -> None:
     """Give every portfolio, and every owner, some of each."""
     portfolios = table(PortfolioRow)
-    whose: Select[Any] = select(portfolios.c.id, portfolios.c.owner_id)
-    owned = [(row[0], row[1]) for row in await tx.execute(whose)]
+    whose = await tx.execute(select(portfolios.c.id, portfolios.c.owner_id))
+    owned = [(row.id, row.owner_id) for row in whose]
     held = await read_all(tx.connection, Position, select(*columns(PositionRow, Position)))
     load = BulkLoad(tx)
     made: list[tuple[Table, Iterator[dict[str, Any]]]] = [
