@@ -11,13 +11,11 @@ from infrastructure.rows import values
 from models.columns import Words
 from models.events import Event, chained
 
-_COPY_S_MAX = 600
 _VERSION = ("aggregate_type", "aggregate_id", "version")
-_NO_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
 class BulkLoad:
-    """Fills tables within a transaction that commits as a whole: what is broken off leaves nothing.
+    """Fills tables within an unhurried transaction that commits as a whole: what is broken off leaves nothing.
 
     It holds the log from its first row on, so that every other writer waits, or gives up, until it is done.
     """
@@ -28,10 +26,9 @@ class BulkLoad:
         self._seq, self._link = 0, b""
 
     async def begin(self) -> None:
-        """Take the log, and all the time that it needs."""
+        """Take the log, however long others hold it."""
         if self._copies:
-            for name in _NO_LIMITS:
-                await self._transaction.execute(text("SELECT set_config(:name, '0', true)"), {"name": name})
+            await self._transaction.execute(text("SET LOCAL lock_timeout = 0"))
         head = await self._transaction.execute(select(HEAD.c.seq, HEAD.c.hash).with_for_update(key_share=True))
         row = head.one()
         self._seq, self._link = row.seq, row.hash
@@ -48,7 +45,7 @@ class BulkLoad:
         # Of the types of ours only this one has another form in Python than what the driver takes.
         listed = [name for name in rows[0] if isinstance(table.c[name].type, Words)]
         records = [tuple({**row, **{name: ",".join(row[name]) for name in listed}}.values()) for row in rows]
-        await driver.copy_records_to_table(table.name, records=records, columns=list(rows[0]), timeout=_COPY_S_MAX)
+        await driver.copy_records_to_table(table.name, records=records, columns=list(rows[0]))
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append events to the log, in their order."""

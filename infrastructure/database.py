@@ -13,6 +13,7 @@ import sqlalchemy
 from sqlalchemy import Executable, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from infrastructure import log
 from infrastructure.settings import Settings
@@ -75,7 +76,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.url = settings.url
         self.dialect = make_url(self.url).get_backend_name()
-        self.writer, self.reader = (_sqlite if self.dialect == "sqlite" else _postgresql)(settings)
+        self.writer, self.reader, self._patient = (_sqlite if self.dialect == "sqlite" else _postgresql)(settings)
         self._queue: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         )
@@ -91,12 +92,15 @@ class Database:
         return {role: engine.pool.checkedout() for role, engine in engines.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[Transaction]:
+    async def write(self, *, unhurried: bool = False) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block and rolls back if the block raises.
+
+        One that is `unhurried` has a connection of its own, and its statements take as long as they have to; they wait
+        for locks no longer than others do.
 
         Raises `OutcomeUnknown` or `DatabaseUnavailable` when the connection fails.
         """
-        async with self._queue, self._lent(self.writer) as connection:
+        async with self._queue, self._lent(self._patient if unhurried else self.writer) as connection:
             transaction = Transaction(connection)
             with _translated():
                 await connection.begin()
@@ -229,7 +233,7 @@ def _lost(error: DBAPIError) -> bool:
     )
 
 
-def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
+def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
     path = make_url(settings.url).database
     writer = create_async_engine(
         settings.url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
@@ -255,7 +259,7 @@ def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
     def prepare_reader(connection: Any, _record: Any) -> None:
         _pragmas(connection, "query_only=ON", "busy_timeout=5000", "mmap_size=268435456")
 
-    return writer, reader
+    return writer, reader, writer
 
 
 def _pragmas(connection: Any, *pragmas: str) -> None:
@@ -265,7 +269,7 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
     cursor.close()
 
 
-def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
+def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
     server = {
         "application_name": "tradegraph",
         "jit": "off",
@@ -289,6 +293,13 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
             **more,
         )
 
-    return engine(settings.writer_pool, "off"), engine(
-        settings.reader_pool, "on", isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+    # The server's patience would not be enough: the driver, too, gives up a statement after its `command_timeout`.
+    endless = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+    patient = create_async_engine(
+        settings.url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"timeout": 5, "server_settings": server | endless | {"default_transaction_read_only": "off"}},
     )
+    reader = engine(settings.reader_pool, "on", isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+    return engine(settings.writer_pool, "off"), reader, patient

@@ -58,7 +58,7 @@ async def is_migrated(database: Database) -> bool:
 
 async def downgrade(database: Database, revision: str) -> None:
     """Take the schema back to a revision; `base` is an empty database. What the later ones kept is lost."""
-    async with database.write() as transaction:
+    async with database.write(unhurried=True) as transaction:
         await transaction.connection.run_sync(lambda connection: command.downgrade(config(connection), revision))
 
 
@@ -74,7 +74,7 @@ def config(connection: sqlalchemy.Connection | None = None) -> Config:
 async def _migrated(database: Database, now: datetime, *, last: bool) -> bool:
     """Migrate, unless another process is at it. An SQLite file that is locked raises only the `last` time."""
     try:
-        async with database.write() as transaction:
+        async with database.write(unhurried=True) as transaction:
             if database.dialect == "postgresql" and not await _alone(transaction):
                 return False
             await transaction.connection.run_sync(lambda connection: command.upgrade(config(connection), "head"))
@@ -89,8 +89,7 @@ async def _migrated(database: Database, now: datetime, *, last: bool) -> bool:
 
 async def _alone(transaction: Transaction) -> bool:
     # Tried, not waited for: a wait would end at the lock timeout, while a migration may take as long as it has to.
-    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-        await transaction.execute(text("SELECT set_config(:name, '0', true)"), {"name": name})
+    await transaction.execute(text("SET LOCAL lock_timeout = 0"))
     found = await transaction.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     return bool(found.scalar_one())
 

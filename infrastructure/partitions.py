@@ -17,6 +17,8 @@ AHEAD = 5_000
 """Events that a partition takes at least after its end was set, while this is checked and the next one is made."""
 SHARE = 50
 """And one more for so many that it has: checking takes as much longer."""
+WAIT_MS = 100
+"""For how long a cut waits for those who read or append."""
 
 _LISTED = """
 SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -53,6 +55,7 @@ async def cut_at_month(database: Database, now: datetime, ahead: int = AHEAD) ->
 
     Appending goes on: it waits for no longer than the last partition is detached and attached again, which reads
     nothing. Broken off at any place it is finished by the next call. One call at a time.
+    Raises `DatabaseUnavailable` if others hold the log for long: to be tried again.
     """
     async with database.read() as connection:
         known = await partitions(connection)
@@ -68,10 +71,11 @@ async def cut_at_month(database: Database, now: datetime, ahead: int = AHEAD) ->
         return None
     if end is None:
         end = await _set_end(database, last, ahead)
-    async with database.write() as tx:
-        await unhurried(tx)
+    async with database.write(unhurried=True) as tx:
         await tx.execute(text(f"ALTER TABLE event_partitions.{last.name} VALIDATE CONSTRAINT has_an_end"))
-    return await _cut(database, last, end, f"events_{now:%Y_%m}")
+    name = f"events_{now:%Y_%m}"
+    # Taken, if what came first into it had happened in the month before.
+    return await _cut(database, last, end, f"{name}_{end}" if name in {each.name for each in known} else name)
 
 
 async def _end_set(connection: AsyncConnection, last: Partition) -> int | None:
@@ -90,6 +94,7 @@ async def _set_end(database: Database, last: Partition, ahead: int) -> int:
         # Nothing is appended until this is committed.
         head = int((await tx.execute(text("SELECT seq FROM log_head FOR NO KEY UPDATE"))).scalar_one())
         end = head + 1 + ahead + (head - last.first) // SHARE
+        await _impatient(tx)
         await tx.execute(
             text(
                 f"ALTER TABLE event_partitions.{last.name} ADD CONSTRAINT has_an_end "
@@ -102,6 +107,7 @@ async def _set_end(database: Database, last: Partition, ahead: int) -> int:
 async def _cut(database: Database, last: Partition, end: int, name: str) -> Partition:
     begin = "MINVALUE" if not last.first else str(last.first)
     async with database.write() as tx:
+        await _impatient(tx)
         for statement in (
             f"ALTER TABLE events DETACH PARTITION event_partitions.{last.name}",
             f"ALTER TABLE events ATTACH PARTITION event_partitions.{last.name} FOR VALUES FROM ({begin}) TO ({end})",
@@ -110,6 +116,11 @@ async def _cut(database: Database, last: Partition, end: int, name: str) -> Part
             await tx.execute(text(statement))
         await _make(tx, name, f"({end}) TO (MAXVALUE)")
     return Partition(name, end, None)
+
+
+async def _impatient(tx: Transaction) -> None:
+    """Give up soon where a long reader has the table: whoever appends waits behind the one that waits for it."""
+    await tx.execute(text(f"SET LOCAL lock_timeout = {WAIT_MS}"))
 
 
 async def drop_sealed(tx: Transaction, last_seq: int) -> None:
@@ -132,9 +143,3 @@ async def _make(tx: Transaction, name: str, bounds: str) -> None:
     # What keeps rows comes with the table; what keeps a partition from being emptied does not.
     trigger = f"CREATE TRIGGER are_not_truncated BEFORE TRUNCATE ON event_partitions.{name}"
     await tx.execute(text(f"{trigger} FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"))
-
-
-async def unhurried(tx: Transaction) -> None:
-    """Let the transaction's statements take as long as they have to."""
-    if tx.connection.dialect.name == "postgresql":
-        await tx.execute(text("SELECT set_config('statement_timeout', '0', true)"))

@@ -100,7 +100,9 @@ class Exposure:
     after: Decimal
     """The position once it and every working order of its side are filled."""
     worth: Decimal
-    """What that position is worth, at the higher of `price` and the last price."""
+    """What that position is worth, at the highest of `price`, the last price, and what those orders name."""
+    alone: Decimal
+    """What the position is worth once only the order itself is filled, negative when short."""
     reduces: bool
     """Whether it only makes the position smaller, whatever else is working."""
 
@@ -136,12 +138,16 @@ def exposure(book: Book, proposal: Proposal, price: Decimal) -> Exposure:
     pending = book.pending(proposal.symbol, proposal.side)
     sign = 1 if proposal.side is OrderSide.BUY else -1
     after = held + sign * (pending + proposal.quantity)
+    dearest = max(price, mark(book, proposal.symbol, price))
+    # What only makes the position smaller is worth no more for what it names.
+    named = _named(book.working, proposal.symbol, proposal.side) if after * sign > 0 else []
     return Exposure(
         price=price,
         notional=price * proposal.quantity,
         held=held,
         after=after,
-        worth=abs(after) * max(price, mark(book, proposal.symbol, price)),
+        worth=abs(after) * max([dearest, *named]),
+        alone=(held + sign * proposal.quantity) * dearest,
         reduces=held * sign < 0 and pending + proposal.quantity <= abs(held),
     )
 
@@ -225,40 +231,47 @@ def without(book: Book, order: Order) -> Book:
 
 
 @exact
-def worst_worths(book: Book, proposal: Proposal, seen: Exposure) -> dict[str, Decimal] | None:
-    """What each position may be worth at worst once the proposal is accepted, negative when short.
+def possible_worths(book: Book, proposal: Proposal, seen: Exposure) -> dict[str, list[Decimal]] | None:
+    """What each position may be worth once the proposal is accepted, negative when short.
 
-    It is worst with the working orders of that side filled that makes it larger, each symbol at its last price or a
-    higher one that such an order names. None while something that is held has no price.
+    Once for each side whose working orders may be filled, each at the last price or a higher one that such an order
+    names; what the proposal is for, with it. Of every other instrument the last is what is held, with nothing filled.
+    None while something that is held has no price.
     """
     orders: dict[str, list[Order]] = {}
     for order in book.working:
         orders.setdefault(order.symbol, []).append(order)
-    found: dict[str, Decimal] = {}
+    found: dict[str, list[Decimal]] = {}
     for symbol in {*orders, *book.positions, proposal.symbol}:
-        sides = [_side_worth(book, symbol, side, orders.get(symbol, [])) for side in OrderSide]
+        working = orders.get(symbol, [])
+        sides = [_side_worth(book, symbol, side, working) for side in OrderSide]
         if symbol == proposal.symbol:
             # The side of the proposal is with it; the other one counts only where something works on it.
             other = 1 if proposal.side is OrderSide.BUY else 0
-            idle = not any(order.side is not proposal.side for order in orders.get(symbol, []))
-            sides = [ZERO if idle else sides[other], seen.worth.copy_sign(seen.after)]
+            idle = not any(order.side is not proposal.side for order in working)
+            sides = [seen.worth.copy_sign(seen.after), *([] if idle else [sides[other]])]
+        elif working:
+            sides.append(_side_worth(book, symbol, OrderSide.BUY, []))
         known = [worth for worth in sides if worth is not None]
         if len(known) < len(sides):
             return None
-        found[symbol] = max(known, key=abs)
+        found[symbol] = known
     return found
 
 
-def _side_worth(book: Book, symbol: str, side: OrderSide, orders: Iterable[Order]) -> Decimal | None:
+def _side_worth(book: Book, symbol: str, side: OrderSide, orders: Sequence[Order]) -> Decimal | None:
     """What a position is worth once its working orders of that side are filled; none where nothing gives it a price."""
     quote, held, sign = book.quotes.get(symbol), book.held(symbol), 1 if side is OrderSide.BUY else -1
-    after, named = held, [] if quote is None else [quote.last]
-    for order in orders:
-        if order.side is side:
-            after += sign * order.remaining_quantity
-            named += [price for price in (order.limit_price, order.stop_price) if price is not None]
+    after = held + sign * sum((order.remaining_quantity for order in orders if order.side is side), ZERO)
+    named = [*([] if quote is None else [quote.last]), *_named(orders, symbol, side)]
     if after == 0:
         return ZERO
     if quote is None and (held or not named):
         return None
     return after * (max(named) if after * sign > 0 else named[0])
+
+
+def _named(orders: Iterable[Order], symbol: str, side: OrderSide) -> list[Decimal]:
+    """The limits and stops of the orders of that side."""
+    of_side = [order for order in orders if order.symbol == symbol and order.side is side]
+    return [price for each in of_side for price in (each.limit_price, each.stop_price) if price is not None]

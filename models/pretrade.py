@@ -1,10 +1,10 @@
 """The pre-trade checks: pure functions of the book as it stands under the portfolio's lock."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from models.book import Book, Exposure, Funds, Proposal, Rules, exposure, funds, worst_worths
+from models.book import Book, Exposure, Funds, Proposal, Rules, exposure, funds, possible_worths
 from models.collar import beyond
 from models.enums import OrderSide, OrderType, RiskCheckKind, RiskLimitKind, TimeInForce, TradingState
 from models.equity import LOSSES, Figure
@@ -132,12 +132,12 @@ def _whole_book(book: Book, proposal: Proposal, seen: Exposure) -> list[RiskChec
     whole = (RiskLimitKind.MAX_GROSS_EXPOSURE, RiskLimitKind.MAX_LEVERAGE, RiskLimitKind.MAX_VALUE_AT_RISK)
     if not book.limits.keys() & {*whole}:
         return []
-    worths = worst_worths(book, proposal, seen)
-    gross = None if worths is None else sum(map(abs, worths.values()), ZERO)
+    worths = possible_worths(book, proposal, seen)
+    gross = None if worths is None else sum((max(map(abs, each)) for each in worths.values()), ZERO)
     return [
         *_gross_exposure(book, seen, gross),
         *_of_equity(RiskLimitKind.MAX_LEVERAGE, book, seen, gross, "Gross exposure would be {} times total equity"),
-        *_value_at_risk(book, proposal, seen, worths),
+        *_value_at_risk(book, proposal, seen),
     ]
 
 
@@ -152,27 +152,40 @@ def _gross_exposure(book: Book, seen: Exposure, gross: Decimal | None) -> list[R
     return [RiskCheck(kind, gross <= limit.threshold or seen.reduces, limit.threshold, gross, message)]
 
 
-def _value_at_risk(
-    book: Book, proposal: Proposal, seen: Exposure, worths: Mapping[str, Decimal] | None
-) -> list[RiskCheck]:
+def _value_at_risk(book: Book, proposal: Proposal, seen: Exposure) -> list[RiskCheck]:
     """What makes the value at risk no larger than it is passes too: a hedge that is in another instrument, say."""
     limit = book.limits.get(RiskLimitKind.MAX_VALUE_AT_RISK)
     if limit is None:
         return []
-    if book.year is None:
-        raise AssertionError("a book whose value at risk is limited has the year that it is played on")
-    kind, threshold = RiskCheckKind.MAX_VALUE_AT_RISK, limit.threshold
-    figure = Figure(None, NO_PRICE) if worths is None else book.year.value_at_risk(worths)
+    kind, threshold, figure = RiskCheckKind.MAX_VALUE_AT_RISK, limit.threshold, _risked(book, proposal, seen)
     if figure.value is None:
         return [RiskCheck(kind, seen.reduces, threshold, None, figure.why)]
     passed = figure.value <= threshold or seen.reduces
     if not passed:
         nothing = replace(proposal, quantity=ZERO)
-        before = worst_worths(book, nothing, exposure(book, nothing, seen.price))
-        risked = None if before is None else book.year.value_at_risk(before).value
-        passed = risked is not None and figure.value <= risked
+        before = _risked(book, nothing, exposure(book, nothing, seen.price)).value
+        passed = before is not None and figure.value <= before
     message = f"A day in twenty would cost {text(figure.value)} or more, at most {text(threshold)} is allowed."
     return [RiskCheck(kind, passed, threshold, figure.value, message)]
+
+
+def _risked(book: Book, proposal: Proposal, seen: Exposure) -> Figure:
+    """The value at risk once the proposal is filled, and what works too wherever that is worse.
+
+    An order that works may never be filled: it makes nothing safer.
+    """
+    if book.year is None:
+        raise AssertionError("a book whose value at risk is limited has the year that it is played on")
+    worths = possible_worths(book, proposal, seen)
+    if worths is None:
+        return Figure(None, NO_PRICE)
+    worths[proposal.symbol].append(seen.alone)
+    worst = book.year.worst_value_at_risk(worths)
+    # What works may have few days: those that it leaves out were perhaps the bad ones of what is held.
+    unfilled = book.year.value_at_risk({symbol: possible[-1] for symbol, possible in worths.items()})
+    if worst.value is None or unfilled.value is None or worst.value >= unfilled.value:
+        return worst
+    return unfilled
 
 
 def _losses(book: Book, seen: Exposure) -> list[RiskCheck]:
@@ -185,7 +198,7 @@ def _losses(book: Book, seen: Exposure) -> list[RiskCheck]:
         figure = book.losses[limited]
         passed, message = False, figure.why
         if figure.value is not None:
-            passed = figure.value < limit.threshold
+            passed = limit.keeps(figure.value)
             message = (
                 f"{_LOST[limited]} {text(figure.value)}: from {text(limit.threshold)} on, only reducing is allowed."
             )

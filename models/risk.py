@@ -27,6 +27,10 @@ class RiskLimit:
     threshold: Decimal
     severity: Severity
 
+    def keeps(self, measured: Decimal) -> bool:
+        """Whether it is kept: a loss has to be below its threshold, what else is measured may come to it."""
+        return measured < self.threshold if self.kind in LOSSES else measured <= self.threshold
+
 
 @dataclass(frozen=True, slots=True)
 class RiskCheck:

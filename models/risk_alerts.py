@@ -10,6 +10,7 @@ from sqlmodel import Field, SQLModel
 
 from models.columns import Exact, Moment, Word, one_of
 from models.enums import RiskLimitKind, Severity
+from models.equity import LOSSES
 from models.money import text
 from models.risk import RiskLimit
 
@@ -33,13 +34,14 @@ class RiskAlert:
 
 def raised(limit: RiskLimit, current: Decimal, alert_id: UUID, now: datetime) -> RiskAlert:
     """The alert of a limit that was found breached."""
+    allowed = "less than" if limit.kind in LOSSES else "at most"
     return RiskAlert(
         id=alert_id,
         portfolio_id=limit.portfolio_id,
         owner_id=limit.owner_id,
         kind=limit.kind,
         severity=limit.severity,
-        message=f"{limit.kind} is {text(current)}, at most {text(limit.threshold)} is allowed.",
+        message=f"{limit.kind} is {text(current)}, {allowed} {text(limit.threshold)} is allowed.",
         threshold=limit.threshold,
         current=current,
         raised_at=now,

@@ -1,7 +1,7 @@
 """What a day may cost: the days of the past year, played on the positions of now. Statistics, and so in floats."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
@@ -39,14 +39,24 @@ class Year:
         `worths` are what positions are worth by symbol, negative when short. A day is played where all of them closed
         on it and before; where there are too few such days there is no figure.
         """
-        held = {symbol: worth for symbol, worth in sorted(worths.items()) if worth}
+        return self.worst_value_at_risk({symbol: [worth] for symbol, worth in worths.items()})
+
+    def worst_value_at_risk(self, worths: Mapping[str, Sequence[Decimal]]) -> Figure:
+        """The same of positions that may each be worth any of these: each day counts with those that are worst on it.
+
+        So it is no less than that of any choice among them, and one more possibility never makes it less.
+        """
+        held = {symbol: possible for symbol, possible in sorted(worths.items()) if any(possible)}
         if not held:
             return Figure(ZERO)
         returns = self._returns(tuple(held))
         if len(returns) < DAYS_MIN:
             why = f"{len(returns)} days of the past year have prices of all positions: {DAYS_MIN} are needed."
             return Figure(None, why)
-        return Figure(value_at_risk(returns @ np.array([*held.values()], dtype=np.float64), CONFIDENCE))
+        outcomes = np.zeros(len(returns))
+        for column, possible in enumerate(held.values()):
+            outcomes += np.outer(returns[:, column], np.array(possible, dtype=np.float64)).min(axis=1)
+        return Figure(value_at_risk(outcomes, CONFIDENCE))
 
     def _returns(self, symbols: tuple[str, ...]) -> Floats:
         """A row for each day, a column for each symbol; a symbol that did not close on a day leaves that day out."""

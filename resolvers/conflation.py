@@ -42,7 +42,8 @@ async def latest(
                 if key not in sent or sent[key] != mark:
                     sent[key] = mark
                     yield value
-            if reader is not None:
+            # What has changed meanwhile is for the next round: until that is over there is more to send.
+            if reader is not None and not any(wait.done() for wait in waits):
                 reader.rest(None)
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -23,6 +23,7 @@ CATCHES_ALL = {
     "infrastructure/broker.py": "an order that can't be dealt with is logged and left aside; the market goes on",
     "graph/wire/http.py": "whatever goes wrong before an operation is said in JSON, masked and logged",
     "graph/wire/pipeline.py": "whatever an operation raises is said to its caller, masked and logged",
+    "graph/wire/sse.py": "a response that has begun can say what goes wrong only as an event; masked and logged",
     "infrastructure/background.py": "a background task's failure is logged; it never ends the task unseen",
 }
 # The files of models, resolvers and graph that may make a float, each with its reason.

@@ -19,6 +19,7 @@ from graph.cost.shapes import Shape
 from graph.wire.answers import Answer, failed
 from graph.wire.documents import Document
 from graph.wire.pipeline import Prepared
+from infrastructure.budgets.addresses import household
 from infrastructure.budgets.charges import Bucket, Standing
 from infrastructure.budgets.limiter import Spending
 from infrastructure.settings import Settings
@@ -44,7 +45,7 @@ class CostGuard:
         self._settings = settings
         self._prices = Prices(schema._schema, settings)  # noqa: SLF001 - reason: Strawberry has no other way to it
         self._shut: dict[str, tuple[float, Answer]] = {}
-        """Addresses that have sent documents that are not valid until nothing was left, and until when."""
+        """Who has sent what was refused until nothing was left, and until when."""
 
     async def admit(self, prepared: Prepared, ctx: Context) -> "Paid | Answer":
         """Take what it may cost at most, before it is executed."""
@@ -60,7 +61,7 @@ class CostGuard:
                 raise measured.too_dear(operation, prepared.variables, requested)
             spending = await charge(ctx, requested, shape.counts)
         except TooComplex as refusal:
-            return await _refused(refusal.error, requested, ctx)
+            return await self._charged(Answer.refused(refusal.error), requested, ctx)
         except Throttled as refusal:
             return await _refused(failed(refusal), requested, ctx)
         block = 0
@@ -69,34 +70,36 @@ class CostGuard:
         return Paid(ctx, shape, spending, requested, block)
 
     async def refused(self, prepared: Prepared, ctx: Context) -> Answer:
-        """A document that is not valid was work too."""
+        """What was looked at and can't be executed was work too."""
         refusal = cast("Answer", prepared.refusal)
-        if prepared.document is not None or refusal.code in FREE:
-            return refusal
+        return refusal if refusal.code in FREE else await self._charged(refusal, 0, ctx)
+
+    async def _charged(self, refusal: Answer, requested: int, ctx: Context) -> Answer:
         points = self._settings.cost_refused
         try:
             spending = await charge(ctx, points, {})
         except Throttled as error:
             throttled = await _refused(failed(error), points, ctx)
-            self._shut_out(ctx.address, error.retry_after_s, throttled)
+            self._shut_out(ctx, error.retry_after_s, throttled)
             return throttled
-        _show(refusal, spending, points, points, 0)
+        _show(refusal, spending, requested or points, points, 0)
         return refusal
 
     def shut_out(self, ctx: Context) -> Answer | None:
-        """Whether its caller has just used up everything with documents that were not valid."""
-        shut = self._shut.get(ctx.address)
+        """Whether its caller has just used up everything with what was refused."""
+        payer = _payer(ctx)
+        shut = self._shut.get(payer)
         if shut is None:
             return None
         if shut[0] < asyncio.get_running_loop().time():
-            del self._shut[ctx.address]
+            del self._shut[payer]
             return None
         return shut[1]
 
-    def _shut_out(self, address: str, seconds: float, answer: Answer) -> None:
+    def _shut_out(self, ctx: Context, seconds: float, answer: Answer) -> None:
         if len(self._shut) >= SHUT_MAX:
             self._shut.clear()
-        self._shut[address] = asyncio.get_running_loop().time() + seconds, answer
+        self._shut[_payer(ctx)] = asyncio.get_running_loop().time() + seconds, answer
 
     def measured(self, document: Document) -> Measured:
         """What is known of a document, kept with it."""
@@ -160,6 +163,13 @@ class Paid:
         if self._paying is not None:
             self._paying.cancel()
             await asyncio.wait({self._paying})
+
+
+def _payer(ctx: Context) -> str:
+    """Whose budget it is that may be used up: nobody else is shut out by that."""
+    if ctx.viewer is None:
+        return household(ctx.address)
+    return str(ctx.viewer.key_id or ctx.viewer.user.id)
 
 
 async def _refused(error: GraphQLError, requested: int, ctx: Context) -> Answer:

@@ -1,9 +1,19 @@
 """Each document's operations measured once, and kept with the document."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from graphql import FragmentDefinitionNode, OperationDefinitionNode
+from graphql import (
+    DefinitionNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    ValueNode,
+)
 
 from graph.cost.amounts import Tape
 from graph.cost.analyser import Analysis, conditions
@@ -22,6 +32,7 @@ class Measured:
 
     def __init__(self, document: Document, prices: Prices, settings: Settings) -> None:
         definitions = document.node.definitions
+        self._node = document.node
         self._prices = prices
         self._settings = settings
         self._fragments = {each.name.value: each for each in definitions if isinstance(each, FragmentDefinitionNode)}
@@ -62,6 +73,7 @@ class Measured:
         try:
             if self._directives > self._settings.cost_directives_max:
                 raise TooComplex.directives(self._directives, self._settings.cost_directives_max)
+            literals_fit(self._node.definitions, self._settings.cost_input_items_max)
             return self._analysis(truths).shape(operation)
         except TooComplex as refusal:
             return refusal
@@ -82,3 +94,39 @@ def lists_fit(given: Mapping[str, Any], most: int) -> None:
                 left.extend(item)
             elif isinstance(item, dict):
                 left.extend(item.values())
+
+
+def literals_fit(definitions: Iterable[DefinitionNode], most: int) -> None:
+    """Raises `TooComplex` if a list that the document itself writes out is longer than so, wherever it stands."""
+    for name, value in _literals(definitions):
+        left = [value]
+        while left:
+            node = left.pop()
+            if isinstance(node, ListValueNode):
+                if len(node.values) > most:
+                    raise TooComplex.items(name, len(node.values), most)
+                left.extend(node.values)
+            elif isinstance(node, ObjectValueNode):
+                left.extend(each.value for each in node.fields)
+
+
+def _literals(definitions: Iterable[DefinitionNode]) -> Iterator[tuple[str, ValueNode]]:
+    """The defaults of variables and the arguments of fields; those of directives are no lists."""
+    for definition in definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            for variable in definition.variable_definitions or ():
+                if variable.default_value is not None:
+                    yield f"${variable.variable.name.value}", variable.default_value
+        if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
+            yield from _arguments(definition.selection_set)
+
+
+def _arguments(selections: SelectionSetNode) -> Iterator[tuple[str, ValueNode]]:
+    left: list[SelectionNode] = [*selections.selections]
+    while left:
+        node = left.pop()
+        if isinstance(node, FieldNode):
+            for argument in node.arguments or ():
+                yield f"{node.name.value}({argument.name.value}:)", argument.value
+        if (inner := getattr(node, "selection_set", None)) is not None:
+            left.extend(inner.selections)

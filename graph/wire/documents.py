@@ -91,8 +91,9 @@ class Documents:
             self._texts[sha256] = text
         return found
 
-    def __contains__(self, text: str) -> bool:
-        return text in self._kept
+    def knows(self, text: str, sha256: str | None = None) -> bool:
+        """Whether it is kept: by its text or, without one, by its hash."""
+        return (text or self._texts.get(sha256 or "", "")) in self._kept
 
     def _named(self, text: str, sha256: str) -> str:
         if not text:

@@ -16,6 +16,7 @@ from graph.wire.pipeline import Admission, Pipeline, Prepared
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sharing import Key, key_of
 from resolvers.context import Context
+from resolvers.events.queries import cursor_of
 from resolvers.events.streams import Mark, mark_of
 
 BURST = 64
@@ -172,6 +173,10 @@ class Run:
         if position is not None:
             self._position = max(self._position, position)
         if not self.published:
+            if position is not None:
+                place = cursor_of(self._ctx, position)
+                for member in self.members:
+                    member.placed(place)
             self._fanout.come_to_rest(self, position)
 
     async def _go(self) -> None:
@@ -215,7 +220,7 @@ class Subscription:
         self._begin = begin
         self._sink = sink
         self._cursor: str | None = None
-        """Of the last that was given."""
+        """Of the last that was given, or where it began."""
         self._admission: Admission | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
@@ -250,12 +255,17 @@ class Subscription:
         self._fanout.task(self._finished())
         self._sink.end(answer)
 
+    def placed(self, cursor: str) -> None:
+        """Its beginning, once that is known: who begins again before the first event does so there, not later."""
+        if self._cursor is None:
+            self._cursor = cursor
+
     async def give(self, event: Event) -> None:
         """Send it, when the client can take it."""
         await self._sink.room()
         if self._admission is not None:
             await self._admission.delivered(event.answer)
-        self._send(event)
+        await self._surely(event)
 
     def offer(self, event: Event) -> None:
         """Send it now, or at least keep it; if neither can be, go on by oneself."""
@@ -275,6 +285,11 @@ class Subscription:
                 self._sink.drop()  # of what is only the latest
             self._task = self._fanout.task(self._again())
 
+    async def _surely(self, event: Event) -> None:
+        """Send it; others of the same client may fill what there is of room, so it waits until it is taken."""
+        while not self._send(event):
+            await self._sink.room()
+
     def _send(self, event: Event) -> bool:
         if not self._sink.take(event):
             return False
@@ -292,8 +307,7 @@ class Subscription:
 
     async def _held_back(self, rest: Rest, event: Event) -> None:
         await rest
-        await self._sink.room()
-        self._send(event)
+        await self._surely(event)
         await self._again()
 
     async def _again(self) -> None:

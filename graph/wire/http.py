@@ -159,12 +159,7 @@ class Exchange:
         most, said = self._settings.body_bytes_max, self._headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > most:
             raise too_large(most)
-        body, more = await self._part()
-        if more or len(body) > most:
-            body = await self._rest(bytearray(body), most, more=more)
-        return body
-
-    async def _rest(self, body: bytearray, most: int, *, more: bool) -> bytes:
+        body, more = bytearray(), True
         try:
             async with asyncio.timeout(BODY_S_MAX):
                 while more and len(body) <= most:

@@ -107,7 +107,8 @@ class Pipeline:
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""
         try:
-            if self.guard is not None and request.query not in self.documents and (shut := self.guard.shut_out(ctx)):
+            known = self.documents.knows(request.query, request.sha256)
+            if self.guard is not None and not known and (shut := self.guard.shut_out(ctx)):
                 return Prepared(request, refusal=shut)
             document = self.documents.of(request.query, request.sha256)
         except Invalid as invalid:
@@ -130,18 +131,15 @@ class Pipeline:
         """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        answer = await self._refusal(prepared, ctx) or await self._answered(prepared, ctx)
+        answer = await self._answered(prepared, ctx)
         kind = "unknown" if prepared.operation is None else prepared.operation.operation.value
         ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
         return answer
 
-    async def _refusal(self, prepared: Prepared, ctx: Context) -> Answer | None:
-        if prepared.refusal is None or self.guard is None:
-            return prepared.refusal
-        return await self.guard.refused(prepared, ctx)
-
     async def _answered(self, prepared: Prepared, ctx: Context) -> Answer:
         try:
+            if prepared.refusal is not None:
+                return prepared.refusal if self.guard is None else await self.guard.refused(prepared, ctx)
             if self.guard is None:
                 return await self._executed(prepared)
             admitted = await self.guard.admit(prepared, ctx)

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator
 from typing import Protocol
 from uuid import UUID
 
+from infrastructure.budgets.addresses import household
 from infrastructure.settings import Settings
 
 
@@ -49,8 +50,8 @@ class Seats:
             guest.stop()
 
     def take_address(self, address: str) -> "Seat":
-        """One of the address's; raises `Taken`."""
-        return self._of_address.take(address)
+        """One of the address's, or of its network's for IPv6, as budgets count; raises `Taken`."""
+        return self._of_address.take(household(address))
 
     def take_user(self, user_id: UUID) -> "Seat":
         """One of the user's; raises `Taken`."""

@@ -64,6 +64,9 @@ class EventStream:
             else:
                 answering = asyncio.create_task(self._answer(self._fanout.pipeline.answer(prepared, ctx)))
             await self._over.wait()
+        except Exception as error:  # noqa: BLE001 - reason: the response has begun, and nobody else can say it any more
+            self.end(Answer.refused(failed(error)))
+            await self._over.wait()
         finally:
             self._ended = True
             if self._sign_in is not None:

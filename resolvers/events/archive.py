@@ -14,7 +14,7 @@ from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
 from infrastructure.database import Transaction
 from infrastructure.log import Floor
-from infrastructure.partitions import drop_sealed, make_room, partitions, unhurried
+from infrastructure.partitions import drop_sealed, make_room, partitions
 from infrastructure.rows import columns, read_all, table, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
@@ -141,8 +141,7 @@ async def _keep_books(services: Services, segment: Segment) -> None:
 async def _seal(services: Services, segment: Segment) -> None:
     """List the segment and remove its events, both or neither."""
     try:
-        async with services.database.write() as tx:
-            await unhurried(tx)
+        async with services.database.write(unhurried=True) as tx:
             await tx.execute(insert(log.ARCHIVES).values(values(segment)))
             await drop_sealed(tx, segment.last_seq)
             await tx.execute(delete(log.EVENTS).where(log.EVENTS.c.seq <= segment.last_seq))
@@ -168,8 +167,7 @@ async def restore_events(services: Services, folder: Path, *, every: bool) -> li
     for segment in chosen:
         path = folder / segment.file
         files.check(path, segment)
-        async with services.database.write() as tx:
-            await unhurried(tx)
+        async with services.database.write(unhurried=True) as tx:
             await tx.execute(delete(log.ARCHIVES).where(log.ARCHIVES.c.first_seq == segment.first_seq))
             await make_room(tx, segment.first_seq, segment.last_seq)
             await _put_back(tx, path)

@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+import structlog
+
 from infrastructure import log
 from infrastructure.background import Background
+from infrastructure.database import DatabaseUnavailable
 from infrastructure.leases import Lease
 from infrastructure.partitions import cut_at_month
 from infrastructure.services import Services
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
+
+logger = structlog.get_logger(__name__)
 
 
 async def listed(
@@ -39,7 +44,7 @@ async def new_epoch(services: Services) -> str:
     return epoch
 
 
-CUT_S = 60.0
+CUT_S, AGAIN_S = 60.0, 2.0
 
 
 class Partitions:
@@ -63,6 +68,12 @@ class Partitions:
 
     async def _watch(self) -> None:
         while True:
-            if await self._lease.hold():
-                await cut_at_month(self._services.database, self._services.clock.now())
-            await asyncio.sleep(CUT_S)
+            pause_s = CUT_S
+            try:
+                if await self._lease.hold():
+                    await cut_at_month(self._services.database, self._services.clock.now())
+            except DatabaseUnavailable as error:
+                # Not to be left for long: a partition that was given an end is to be cut before the log is there.
+                logger.warning("the log's partition could not be cut", error=str(error), again_in_s=AGAIN_S)
+                pause_s = AGAIN_S
+            await asyncio.sleep(pause_s)

@@ -46,7 +46,7 @@ async def check_limits(services: Services, tx: Transaction, event: RecordedEvent
     breached = set((await tx.execute(select(BREACHES.c.kind).where(of_portfolio))).scalars())
     kept: set[RiskLimitKind] = set(breached)
     for limit, current in await figures(tx, portfolio, services.clock.now()):
-        if current is not None and current <= limit.threshold:
+        if current is not None and limit.keeps(current):
             continue
         kept.discard(limit.kind)
         if current is not None and limit.kind not in breached:

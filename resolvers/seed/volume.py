@@ -52,7 +52,7 @@ async def seed_volume(services: Services, volume: Volume, progress: Callable[[in
     password_hash = await services.passwords.hash(volume.password or new_secret())
     end = day_of(services.clock.now())
     then, source = Then(end - A_YEAR), random.Random(volume.seed)  # noqa: S311 - reason: repeatable on purpose
-    async with services.database.write() as tx:
+    async with services.database.write(unhurried=True) as tx:
         await _nobody_there(tx)
         load = BulkLoad(tx)
         await load.begin()

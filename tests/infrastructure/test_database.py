@@ -266,9 +266,21 @@ async def test_write_when_a_statement_or_a_lock_takes_too_long_then_it_is_unavai
 
     async with hasty.write() as transaction:
         await transaction.execute(update(MARKET).values(version=1))
-        with pytest.raises(DatabaseUnavailable):
-            async with hasty.write() as late:
-                await late.execute(update(MARKET).values(version=2))
+        for unhurried in (False, True):
+            with pytest.raises(DatabaseUnavailable):
+                async with hasty.write(unhurried=unhurried) as late:
+                    await late.execute(update(MARKET).values(version=2))
+    await hasty.close()
+
+
+@only_postgresql
+async def test_write_when_unhurried_then_neither_server_nor_driver_ends_a_long_statement(settings: Settings) -> None:
+    hasty = Database(settings.model_copy(update={"statement_timeout_ms": 100}))
+    async with hasty.write(unhurried=True) as transaction:
+        # Longer than the server gives others, and than the driver, which waits a second more.
+        await transaction.execute(text("SELECT pg_sleep(1.5)"))
+        slept = await transaction.execute(text("SELECT clock_timestamp() - now() > interval '1.4 s'"))
+        assert slept.scalar_one()
     await hasty.close()
 
 

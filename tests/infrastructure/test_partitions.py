@@ -10,13 +10,15 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from structlog.testing import capture_logs
 
 from infrastructure import log
 from infrastructure import partitions as module
-from infrastructure.database import Database
+from infrastructure.database import Database, DatabaseUnavailable
 from infrastructure.partitions import Partition, cut_at_month, partitions
 from infrastructure.services import Services
 from models.events import Event, EventFilter
+from resolvers.events import operators
 from resolvers.events.archive import archive_events, restore_events
 from resolvers.events.verify import verify
 from tests.support.clock import START, ManualClock
@@ -126,6 +128,59 @@ async def test_cut_when_it_was_broken_off_then_the_log_goes_on_and_the_next_call
     assert await cut_at_month(database, FEBRUARY) == Partition("events_2026_02", 25, None)
     await record(database, *some(30, FEBRUARY))
     assert len(await check_chain(database)) == 38
+
+
+async def test_cut_when_somebody_reads_for_long_then_it_gives_up_and_the_next_call_finishes_it(
+    database: Database,
+) -> None:
+    await record(database, *some(4))
+    async with database.writer.connect() as reader:
+        await reader.execute(text("SELECT count(*) FROM events"))
+        with pytest.raises(DatabaseUnavailable):
+            await cut_at_month(database, FEBRUARY, ahead=20)
+        await record(database, *some(4, FEBRUARY))
+    assert len(await known(database)) == 1
+
+    assert await cut_at_month(database, FEBRUARY, ahead=20) == Partition("events_2026_02", 29, None)
+
+
+async def test_cut_when_it_gave_up_in_the_background_then_it_is_tried_again_after_a_pause(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, again = 0, asyncio.Event()
+
+    async def held(*_: Any) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise DatabaseUnavailable
+        again.set()
+
+    monkeypatch.setattr(operators, "cut_at_month", held)
+    monkeypatch.setattr(operators, "AGAIN_S", 0.01)
+    cutting = operators.Partitions(services)
+    with capture_logs() as logs:
+        await cutting.start()
+        await again.wait()
+        await cutting.stop()
+    assert tried == 2
+    assert [(each["log_level"], each["event"]) for each in logs] == [
+        ("warning", "the log's partition could not be cut")
+    ]
+
+
+async def test_cut_when_the_months_name_is_taken_then_the_partition_has_its_first_number_in_its_name(
+    database: Database,
+) -> None:
+    await record(database, *some(4))
+    await cut_at_month(database, FEBRUARY, ahead=0)
+    await record(database, *some(2))
+
+    assert await cut_at_month(database, FEBRUARY, ahead=0) == Partition("events_2026_02_7", 7, None)
+
+    await record(database, *some(2, FEBRUARY))
+    assert await cut_at_month(database, FEBRUARY, ahead=0) is None
+    assert len(await check_chain(database)) == 8
 
 
 @pytest.mark.parametrize("change", ["UPDATE {} SET version = 9", "DELETE FROM {}", "TRUNCATE {}"])

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from models.enums import OrderSide, RiskLimitKind
+from models.book import Proposal
+from models.enums import OrderSide, OrderType, RiskLimitKind
 from models.orders import Order
 from models.positions import Position
 from tests.support.checks import BUY, QUOTE, SELL, Kind, a_book, checks, limited, seen, wish, working
@@ -54,6 +55,30 @@ def test_gross_exposure_when_the_book_is_counted_at_its_worst_then_it_is_exact_a
     for threshold, passed in ((gross, True), (str(D(gross) - D("0.00000001")), False)):
         check = checks(limited(book, GROSS, threshold), wish(side, quantity, limit))[Kind.MAX_GROSS_EXPOSURE]
         assert seen(check) == (passed, D(gross), D(threshold))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "gross"),
+    [
+        # 159 at 150, whichever comes last; a stop that is only proposed may cost 3% more.
+        (working(BUY, "100", None, type=OrderType.STOP, stop_price=D(150)), wish(BUY, "59"), "23850"),
+        (working(BUY, "59"), wish(BUY, "100", None, type=OrderType.STOP, stop_price=D(150)), "24565.5"),
+        (working(SELL, "100", "150"), wish(SELL, "59"), "23850"),
+        (working(SELL, "59"), wish(SELL, "100", "150"), "23850"),
+    ],
+)
+def test_worth_when_another_order_of_its_side_names_a_higher_price_then_all_is_counted_at_that(
+    first: Order, second: Proposal, gross: str
+) -> None:
+    book = limited(limited(a_book("100000", None, first), GROSS, "16000"), RiskLimitKind.MAX_POSITION_NOTIONAL, "16000")
+    found = checks(book, second)
+    for kind in (Kind.MAX_GROSS_EXPOSURE, Kind.MAX_POSITION_NOTIONAL):
+        assert seen(found[kind]) == (False, D(gross), D(16_000))
+
+
+def test_worth_when_it_reduces_beside_a_dearer_order_then_it_is_worth_no_more_for_that() -> None:
+    book = limited(a_book("100000", "10", working(SELL, "4", "200")), GROSS, "1")
+    assert seen(checks(book, wish(SELL, "1"))[Kind.MAX_GROSS_EXPOSURE]) == (True, D(500), D(1))
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,56 @@ def test_value_at_risk_when_working_orders_are_there_then_they_count_as_filled()
     assert seen(check) == (False, D("139.50"), D(100))  # 31 x 100 x 4.5%
 
 
+@pytest.mark.parametrize(("quantity", "figure"), [("66", "297"), ("67", "301.50"), ("200", "900")])
+def test_value_at_risk_when_a_hedge_only_works_then_it_makes_nothing_safer(quantity: str, figure: str) -> None:
+    # Far above the market: it is never filled, and sold short it would lose only on days that AAPL gains.
+    book = a_book("100000", None, working(SELL, "60", "100", symbol="KO"), quotes=QUOTES, year=falling())
+    check = checks(limited(book, VAR, "300"), wish(BUY, quantity))[Kind.MAX_VALUE_AT_RISK]
+    assert seen(check) == (D(figure) <= 300, D(figure), D(300))
+
+
+def test_value_at_risk_when_a_hedge_works_beside_what_it_hedges_then_that_counts_in_full() -> None:
+    orders = [working(SELL, "60", symbol="KO"), working(BUY, "60", number=51)]
+    book = limited(a_book("100000", None, *orders, quotes=QUOTES, year=falling()), VAR, "300")
+    check = checks(book, wish(BUY, "60"))[Kind.MAX_VALUE_AT_RISK]
+    assert seen(check) == (False, D(540), D(300))  # 120 x 100 x 4.5%
+
+
+def test_value_at_risk_when_an_order_works_in_what_has_fewer_days_then_those_of_what_is_held_still_count() -> None:
+    # KO began after the bad days of AAPL.
+    year = Year([*closes("AAPL", STEPS), *closes("KO", [0.001] * 61, first=39)])
+    book = a_book("100000", "40", working(SELL, "1", symbol="KO"), quotes=QUOTES, year=year)
+    check = checks(limited(book, VAR, "449"), wish(BUY, "60"))[Kind.MAX_VALUE_AT_RISK]
+    assert seen(check) == (False, D(450), D(449))
+
+
+def test_value_at_risk_when_an_order_reduces_beside_a_working_hedge_then_it_passes() -> None:
+    book = a_book("100000", "200", working(SELL, "60", symbol="KO"), quotes=QUOTES, year=YEAR)
+    assert checks(limited(book, VAR, "1"), wish(SELL, "200"))[Kind.MAX_VALUE_AT_RISK].passed
+
+
+def falling() -> Year:
+    """AAPL and KO move alike; no day gains."""
+    steps = [min(step, 0) for step in STEPS]
+    return Year([*closes("AAPL", steps), *closes("KO", steps)])
+
+
+@unhurried
+@given(
+    st.lists(st.tuples(st.integers(-90, 90), st.integers(-90, 90)), min_size=60, max_size=80),
+    st.lists(st.integers(-100, 100), min_size=1, max_size=3),
+    st.lists(st.integers(-100, 100), min_size=1, max_size=3),
+)
+def test_worst_value_at_risk_when_positions_may_be_several_then_it_is_no_less_than_that_of_any_choice(
+    moves: list[tuple[int, int]], aapl: list[int], ko: list[int]
+) -> None:
+    year = Year([pair for n, name in enumerate(("AAPL", "KO")) for pair in closes(name, [m[n] / 1000 for m in moves])])
+    worst = year.worst_value_at_risk({"AAPL": [D(each) for each in aapl], "KO": [D(each) for each in ko]}).value
+    single = [year.value_at_risk({"AAPL": D(one), "KO": D(other)}).value for one in aapl for other in ko]
+    assert worst is not None
+    assert all(each is not None and each <= worst for each in single)
+
+
 def test_value_at_risk_when_an_order_hedges_then_it_passes_however_much_is_left() -> None:
     book = a_book("100000", None, positions={"KO": a_position("1000", symbol="KO")}, quotes=QUOTES, year=YEAR)
     book = limited(book, VAR, "100")

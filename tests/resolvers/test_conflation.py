@@ -1,7 +1,8 @@
 """Quotes, valuations and positions as streams of the latest."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Hashable
 from decimal import Decimal
 from typing import TypeVar
 
@@ -12,11 +13,13 @@ from models.enums import EventType
 from models.errors import BadRequest
 from models.events import EventFilter, RecordedEvent
 from models.facts import PositionAsOf
+from resolvers.conflation import latest
 from resolvers.events.queries import cursor_of
 from resolvers.events.streams import PositionEvent, PositionSnapshot, StreamHeartbeat, positions
 from resolvers.marketdata.streams import quotes
 from resolvers.portfolios.streams import valuations
 from tests.support.market import Market, Trader
+from tests.support.wait import until
 
 D = Decimal
 T = TypeVar("T")
@@ -154,6 +157,45 @@ async def test_positions_when_the_cursor_is_of_another_log_then_there_is_a_new_s
     stream = positions(trader.ctx, trader.portfolio_id, cursor, None)
     assert isinstance(await soon(stream), PositionSnapshot)
     await stream.aclose()
+
+
+class Rests:
+    """A transport's reader that counts when it is told that nothing is left."""
+
+    after: str | None = None
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def rest(self, position: int | None) -> None:
+        assert position is None
+        self.count += 1
+
+
+async def test_latest_when_something_changes_while_its_reader_is_busy_then_it_rests_only_after_it_has_sent_that() -> (
+    None
+):
+    value, changes, reader = [1], list[asyncio.Future[None]](), Rests()
+
+    def change() -> asyncio.Future[None]:
+        changes.append(asyncio.get_running_loop().create_future())
+        return changes[-1]
+
+    async def read() -> dict[Hashable, tuple[Hashable, int]]:
+        return {"x": (value[0], value[0])}
+
+    async with contextlib.aclosing(latest(read, [change], 0, reader)) as values:
+        assert await anext(values) == 1
+        value[0] = 2
+        changes[0].set_result(None)
+        assert await anext(values) == 2
+        assert reader.count == 0
+        third = asyncio.ensure_future(anext(values))
+        await until(lambda: reader.count == 1)
+        value[0] = 3
+        changes[1].set_result(None)
+        assert await third == 3
+        assert reader.count == 1
 
 
 async def head(services: Services) -> int:

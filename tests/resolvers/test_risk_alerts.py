@@ -1,12 +1,17 @@
 """Breached limits are told once while they stay so, and what is critical pauses trading."""
 
+from uuid import UUID
+
 import pytest
 from sqlalchemy import select
 
 from infrastructure.services import Services
 from models.enums import ErrorCode, EventType, RiskLimitKind, Role, Severity, TradingState
+from models.equity import LOSSES
 from models.errors import BadRequest, Refused
+from models.money import text
 from models.people import PreferenceChanges
+from models.risk import RiskLimit
 from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.accounts.commands import grant_role, update_preferences
 from resolvers.events.replaying import replay_from
@@ -21,11 +26,13 @@ from resolvers.risk.commands import (
     set_risk_limit,
 )
 from resolvers.risk.handlers import BREACHES
+from resolvers.risk.queries import current
 from tests.support.clock import ManualClock
 from tests.support.handlers import drain, head, told
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader, stored
 from tests.support.people import context_of, signed_up
+from tests.support.samples import OWNER_ID, PORTFOLIO_ID
 from tests.support.streams import beginning, take
 
 POSITION = RiskLimitKind.MAX_POSITION_NOTIONAL
@@ -115,6 +122,35 @@ async def test_limit_when_it_is_set_below_what_is_held_then_it_is_breached_and_k
     await remove_risk_limit(trader.ctx, trader.portfolio_id, POSITION)
     await drain(services)
     assert (len(await alerts(services)), await breaches(services)) == (2, [])
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+async def test_limit_on_losses_when_as_much_is_lost_as_it_says_then_it_is_breached_and_a_trace_above_it_is_kept(
+    services: Services, trader: Trader, kind: RiskLimitKind
+) -> None:
+    limit = (await set_risk_limit(trader.ctx, trader.portfolio_id, kind, D(1))).value
+    trader.ctx.renew()
+    lost = await current(trader.ctx, limit)
+    assert lost is not None
+    assert lost > 0  # the commission
+    await set_risk_limit(trader.ctx, trader.portfolio_id, kind, lost + D("0.00000001"))
+    await drain(services)
+    assert await alerts(services) == []
+    await set_risk_limit(trader.ctx, trader.portfolio_id, kind, lost)
+    await drain(services)
+    [alert] = await alerts(services)
+    assert alert.message == f"{kind} is {text(lost)}, less than {text(lost)} is allowed."
+    with pytest.raises(Refused) as refused:
+        await trader.place("BUY", "1", limit="100")
+    assert [fault.code for fault in refused.value.faults] == [ErrorCode.RISK_LIMIT_EXCEEDED]
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(kind, kind not in LOSSES) for kind in RiskLimitKind])
+def test_limit_when_what_is_measured_has_come_to_it_then_only_a_loss_breaches_it(
+    kind: RiskLimitKind, *, kept: bool
+) -> None:
+    limit = RiskLimit(UUID(int=5), PORTFOLIO_ID, OWNER_ID, kind, D(1), Severity.WARNING)
+    assert [limit.keeps(D(each)) for each in ("0.99999999", "1", "1.00000001")] == [True, kept, False]
 
 
 async def test_limit_when_it_is_critical_then_its_breach_pauses_trading_once_also_when_replayed(

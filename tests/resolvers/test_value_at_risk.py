@@ -78,6 +78,21 @@ async def test_order_when_value_at_risk_is_at_its_limit_then_a_preview_says_how_
     assert await measured(trader) == D(100)  # nothing is filled yet
 
 
+async def test_order_when_a_hedge_works_that_is_never_filled_then_no_more_passes_than_without_it(
+    services: Services,
+) -> None:
+    _, trader = await opened(services)
+    await set_risk_limit(trader.ctx, trader.portfolio_id, VAR, D(300))
+    await trader.place("SELL", "30", "KO", "150")
+    preview = await preview_order(trader.ctx, trader.request("BUY", "200", limit="100"))
+    assert preview.largest_acceptable_quantity == D(60)
+    await trader.place("BUY", "60", limit="100")
+    before = await row_counts(services)
+    with pytest.raises(Refused):
+        await trader.place("BUY", "1", limit="100")
+    assert await row_counts(services) == before
+
+
 async def test_order_when_its_instrument_has_no_year_then_value_at_risk_can_not_be_said_and_only_reducing_passes(
     services: Services,
 ) -> None:

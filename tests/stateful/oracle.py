@@ -142,7 +142,11 @@ class Oracle:
         states = {account.state, self.everybody}
         held, same = account.held(wish.symbol), self.same_side(account, wish)
         reduces = held * wish.sign < 0 and same + wish.quantity <= abs(held)
-        worth = abs(held + wish.sign * (same + wish.quantity)) * max(worst, self.last(wish.symbol))
+        after, dearest = held + wish.sign * (same + wish.quantity), [worst, self.last(wish.symbol)]
+        if after * wish.sign > 0:
+            tickets = account.working(wish.symbol, wish.side)
+            dearest += [price for t in tickets for price in (t.wish.limit, t.stop) if price is not None]
+        worth = abs(after) * max(dearest)
         if "PAUSED" in states:
             yield "TRADING_STATE"
         elif "REDUCE_ONLY" in states and not reduces:

@@ -40,19 +40,21 @@ class Sockets:
             seat = self._seats.take_address(address)
         except Taken as taken:
             subprotocol, refusal, seat = frames.SUBPROTOCOL, Closed(frames.TRY_AGAIN, str(taken)), None
-        # Refused ones are accepted first: only so is a browser told why.
-        await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
-        if refusal is not None:
-            await send(closing(refusal.code, refusal.reason))
-        if refusal is None and seat is not None:
-            services: Services = scope["app"].state.process.services
-            connection = Connection(services, address, client_of(request))
-            abort = scope.get("extensions", {}).get(ABORT)
-            socket = Socket(self._fanout, self._seats, self._settings, connection, receive, send, abort)
-            with self._seats.guest(socket):
-                await socket.run()
-        if seat is not None:
-            seat.leave()
+        try:
+            # Refused ones are accepted first: only so is a browser told why.
+            await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+            if refusal is not None:
+                await send(closing(refusal.code, refusal.reason))
+            if refusal is None and seat is not None:
+                services: Services = scope["app"].state.process.services
+                connection = Connection(services, address, client_of(request))
+                abort = scope.get("extensions", {}).get(ABORT)
+                socket = Socket(self._fanout, self._seats, self._settings, connection, receive, send, abort)
+                with self._seats.guest(socket):
+                    await socket.run()
+        finally:
+            if seat is not None:
+                seat.leave()
 
     def _admitted(self, request: WebSocket) -> tuple[str | None, Closed | None]:
         """The subprotocol, and why the socket is closed at once if it is."""

@@ -1,5 +1,6 @@
 """What is sent to make the server work for nothing is refused in little time, with a clear error; it is well after."""
 
+import functools
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,11 +12,13 @@ from graphql import parse
 
 from infrastructure.services import Services
 from tests.graph.cost.conftest import Limited
-from tests.support.people import signed_up
+from tests.support.log_race import whole_log
+from tests.support.people import PASSWORD, signed_up
 from tests.support.wire import Client
 
 CPU_S_MAX = 0.05
 JSON = "application/json"
+NODES = "{{ nodes(ids: [{}]) {{ id }} }}"
 SKIPS = "id @skip(if: false) "
 DEEP = "{{ viewer {} {{ id }} {} }}"
 VIEWER = "{ viewer { id } }"
@@ -75,7 +78,19 @@ ATTACKS: dict[str, tuple[bytes, str | None]] = {
     "a list of 10,000 in the variables": (
         of("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["x"] * 10_000), "TOO_COMPLEX"
     ),
-    "JSON 20,000 deep": (b'{"query":"{viewer{id}}","variables":{"a":' + b"[" * 20_000 + b"]" * 20_000 + b"}}", None),
+    "a list of 1,900 in the document": (of(NODES.format('"x" ' * 1900)), "TOO_COMPLEX"),
+    "a list of 1,900 as a default": (
+        of("query ($ids: [ID!]! = [" + '"x" ' * 1900 + "]) { nodes(ids: $ids) { id } }"), "TOO_COMPLEX"
+    ),
+    "pages of a million": (of("{ instruments(first: 1000000) { edges { node { symbol } } } }"), "BAD_USER_INPUT"),
+    "as many tokens as fit into a body": (of("{ " + "a " * 32_000 + "}"), "GRAPHQL_PARSE_FAILED"),
+    "a million tokens": (of("{ " + "a " * 1_000_000 + "}"), "PAYLOAD_TOO_LARGE"),
+    "JSON 20,000 deep": (
+        b'{"query":"{viewer{id}}","variables":{"a":' + b"[" * 20_000 + b"]" * 20_000 + b"}}", "BAD_USER_INPUT"
+    ),
+    "JSON 1,000 deep": (
+        b'{"query":"{viewer{id}}","variables":{"a":' + b"[" * 1000 + b"]" * 1000 + b"}}", "BAD_USER_INPUT"
+    ),
     "NaN": (b'{"query":"{viewer{id}}","variables":{"a":NaN}}', "BAD_USER_INPUT"),
 }  # fmt: skip
 
@@ -105,7 +120,10 @@ async def test_attack_when_sent_then_it_is_refused_in_little_time_and_the_server
     assert (await client.data(VIEWER)) == {"viewer": None}
 
 
-async def test_attack_when_a_hundred_megabytes_are_sent_then_they_are_not_read(client: Client) -> None:
+@pytest.mark.parametrize(("said", "read_max"), [({}, 10), ({"content-length": str(1600 * 65_536)}, 0)])
+async def test_attack_when_a_hundred_megabytes_are_sent_then_they_are_not_read(
+    client: Client, said: dict[str, str], read_max: int
+) -> None:
     sent = 0
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -114,24 +132,56 @@ async def test_attack_when_a_hundred_megabytes_are_sent_then_they_are_not_read(c
             sent += 1
             yield b" " * 65_536
 
-    response, spent = await cpu_s(
-        lambda: client.http.post("/graphql", content=chunks(), headers={"content-type": JSON})
-    )
+    headers = {"content-type": JSON} | said
+    response, spent = await cpu_s(lambda: client.http.post("/graphql", content=chunks(), headers=headers))
     assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
-    assert sent < 10
+    assert sent <= read_max
     assert spent < CPU_S_MAX
+    assert (await client.data(VIEWER)) == {"viewer": None}
 
 
-async def test_attack_when_a_document_has_a_million_tokens_then_it_is_too_large(client: Client) -> None:
-    body = of("{ " + "a " * 1_000_000 + "}")
-    response = await client.http.post("/graphql", content=body, headers={"content-type": JSON})
-    assert response.status_code == 413
-
-
-async def test_attack_when_a_mutation_comes_by_get_then_nothing_is_done(limited: Limited) -> None:
+async def test_attack_when_a_mutation_comes_by_get_then_nothing_is_done(limited: Limited, services: Services) -> None:
+    await signed_up(services)
+    before = len(await whole_log(services.database))
+    good = LOGIN.replace("wrong", PASSWORD)
     async with limited(get_queries=True) as client:
-        response = await client.http.get("/graphql", params={"query": f"mutation {{ {LOGIN} }}"})
-        assert response.status_code == 405
+        await client.data(VIEWER)
+        response, spent = await cpu_s(lambda: client.http.get("/graphql", params={"query": f"mutation {{ {good} }}"}))
+        [error] = response.json()["errors"]
+        assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
+        assert error["message"] == "Only queries come by GET: send a POST."
+        assert spent < CPU_S_MAX
+        assert len(await whole_log(services.database)) == before
+        assert (await client.data(VIEWER)) == {"viewer": None}
+
+
+async def test_attack_when_logins_come_as_a_batch_then_five_are_tried(limited: Limited, services: Services) -> None:
+    await signed_up(services)
+    before = len(await whole_log(services.database))
+    async with limited(batch_max=100) as client:
+        batch = [{"query": f"mutation {{ {LOGIN} }}"}] * 100
+        response = await client.http.post("/graphql", json=batch)
+        errors = [answer.get("errors", []) for answer in response.json()]
+        codes = [[error["extensions"]["code"] for error in each] for each in errors]
+        assert codes == [[]] * 5 + [["THROTTLED"]] * 95
+        assert len(await whole_log(services.database)) == before
+        assert (await client.data(VIEWER)) == {"viewer": None}
+
+
+async def test_attack_when_each_request_says_it_comes_from_elsewhere_then_all_are_of_one_budget(
+    limited: Limited,
+) -> None:
+    small = {"limit_anonymous_points": 10, "limit_anonymous_restore": 0, "cost_operation_max": 10}
+    async with limited(**small) as client:
+
+        async def from_(address: str) -> httpx.Response:
+            headers = {"X-Forwarded-For": address, "Forwarded": f"for={address}", "X-Real-IP": address}
+            return await client.http.post("/graphql", json={"query": VIEWER}, headers=headers)
+
+        tries = [await cpu_s(functools.partial(from_, f"10.9.{n}.1")) for n in range(100)]
+        assert [response.status_code for response, _ in tries] == [200] * 10 + [429] * 90
+        assert tries[-1][0].json()["errors"][0]["extensions"]["code"] == "THROTTLED"
+        assert sum(spent for _, spent in tries) / len(tries) < CPU_S_MAX
 
 
 async def test_attack_when_passwords_are_guessed_twenty_at_a_time_then_five_are_tried(client: Client) -> None:

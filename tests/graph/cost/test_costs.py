@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from graphql import parse
 
+from graph.cost.measuring import literals_fit
 from graph.cost.prices import Prices
 from graph.cost.refusals import TooComplex
 from infrastructure.settings import Settings
-from tests.graph.cost.measure import SCHEMA, SETTINGS, cost_of
+from tests.graph.cost.measure import SCHEMA, SETTINGS, cost_of, shape_of
 
 PLACE = (
     'placeOrder(input: {portfolioId: "p", symbol: "AAPL", side: BUY, type: MARKET, quantity: "1", clientOrderId: "c"})'
@@ -201,3 +203,26 @@ def test_document_when_it_has_what_is_let_through_and_no_more_then_it_passes() -
     most = SETTINGS
     assert cost_of("{ " + " ".join(f"a{n}: viewer {{ id }}" for n in range(most.cost_root_fields_max)) + " }") == 20
     assert cost_of("{ viewer { " + " ".join(f"a{n}: id" for n in range(most.cost_aliases_max)) + " } }") == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ("{{ nodes(ids: [{}]) {{ id }} }}", "nodes(ids:)"),
+        ("query ($ids: [ID!]! = [{}]) {{ nodes(ids: $ids) {{ id }} }}", "$ids"),
+        ("{{ ...F }} fragment F on Query {{ ... {{ all: nodes(ids: [{}]) {{ id }} }} }}", "nodes(ids:)"),
+    ],
+)
+def test_list_when_the_document_has_a_longer_one_than_it_may_then_it_is_said_where(document: str, named: str) -> None:
+    shape_of(document.format('"x" ' * 500))
+    with pytest.raises(TooComplex) as refusal:
+        shape_of(document.format('"x" ' * 501))
+    assert str(refusal.value) == f"`{named}` has a list of 501 items: it may have 500."
+
+
+def test_list_when_it_stands_in_an_object_or_a_list_then_it_may_be_no_longer() -> None:
+    document = parse("{ f(input: {a: [[1], {b: [" + "1 " * 501 + "]}]}) }")
+    literals_fit(document.definitions, 501)
+    with pytest.raises(TooComplex) as refusal:
+        literals_fit(document.definitions, 500)
+    assert str(refusal.value) == "`f(input:)` has a list of 501 items: it may have 500."

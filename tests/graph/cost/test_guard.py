@@ -96,7 +96,9 @@ async def test_operation_when_the_budget_is_spent_then_it_is_429_with_when_to_co
     assert await cash(trader) == 101
 
 
-async def test_operation_when_it_is_too_costly_then_nothing_is_spent(limited: Limited, services: Services) -> None:
+async def test_operation_when_it_is_too_costly_then_it_is_paid_as_a_refusal(
+    limited: Limited, services: Services
+) -> None:
     token = (await signed_up(services)).access_token
     dear = "{ orders(first: 100) { edges { node { fills(first: 100) { edges { node { id } } } } } } }"
     async with limited() as client:
@@ -104,7 +106,44 @@ async def test_operation_when_it_is_too_costly_then_nothing_is_spent(limited: Li
         assert refused["errors"][0]["extensions"]["code"] == "COST_EXCEEDED"
         assert refused["errors"][0]["extensions"]["pageSizeThatFits"] == 69
         assert refused["extensions"]["cost"]["requestedQueryCost"] == 10_201
-        assert refused["extensions"]["cost"]["throttleStatus"] == status(10_000, 10_000)
+        assert refused["extensions"]["cost"]["actualQueryCost"] == 10
+        assert refused["extensions"]["cost"]["throttleStatus"] == status(10_000, 9_990)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"query": "{"}, "GRAPHQL_PARSE_FAILED"),
+        ({"query": "{ x }"}, "GRAPHQL_VALIDATION_FAILED"),
+        ({"query": VIEWER, "operationName": "Other"}, "UNKNOWN_OPERATION"),
+        ({"query": ORDERS, "variables": {"n": "x"}}, "BAD_USER_INPUT"),
+        ({"query": "{ viewer { " + " ".join(f"a{n}: id" for n in range(31)) + " } }"}, "TOO_COMPLEX"),
+        ({"query": "{ __schema { queryType { name } } }"}, "FORBIDDEN"),
+    ],
+)
+async def test_document_when_it_was_looked_at_and_refused_then_that_is_paid(
+    limited: Limited, body: dict[str, Any], code: str
+) -> None:
+    async with limited(introspection="off") as client:
+        answer = (await client.http.post("/graphql", json=body)).json()
+        assert answer["errors"][0]["extensions"]["code"] == code
+        assert answer["extensions"]["cost"] == {
+            "requestedQueryCost": 10,
+            "actualQueryCost": 10,
+            "throttleStatus": status(10_000, 9_990),
+        }
+
+
+async def test_refusals_when_one_has_spent_everything_then_who_is_signed_in_at_the_same_address_is_still_heard(
+    limited: Limited, services: Services
+) -> None:
+    token = (await signed_up(services)).access_token
+    small = {"limit_anonymous_points": 25, "limit_anonymous_restore": 1, "cost_operation_max": 25}
+    async with limited(**small) as client:
+        refused = [await client.execute(f"{{ x{number} }}") for number in range(3)]
+        assert refused[-1]["errors"][0]["extensions"]["code"] == "THROTTLED"
+        assert (await client.execute(VIEWER))["errors"][0]["extensions"]["code"] == "THROTTLED"
+        assert "errors" not in await client.execute(VIEWER, token=token)
 
 
 async def test_operation_when_a_field_fails_then_nothing_is_given_back(limited: Limited, services: Services) -> None:

@@ -56,6 +56,16 @@ async def test_persisted_when_more_are_sent_than_are_kept_then_the_oldest_is_for
     assert [("errors" in answer) for answer in answers] == [True, False, False]
 
 
+async def test_persisted_when_its_caller_is_shut_out_then_the_hash_of_a_known_one_still_does(limited: Limited) -> None:
+    small = {"limit_anonymous_points": 28, "limit_anonymous_restore": 1, "cost_operation_max": 25}
+    async with limited(**small) as client:
+        assert "errors" not in await send(client, query=VIEWER, extensions=named(VIEWER))
+        refused = [await send(client, query=f"{{ x{number} }}") for number in range(3)]
+        assert code(refused[-1]) == "THROTTLED"
+        assert code(await send(client, query="{ __typename }")) == "THROTTLED"
+        assert (await send(client, extensions=named(VIEWER)))["data"] == {"viewer": None}
+
+
 @pytest.mark.parametrize(
     "extensions",
     [

@@ -10,7 +10,8 @@ import pytest
 from starlette.applications import Starlette
 
 from graph.base import global_id
-from graph.wire.fanout import Event
+from graph.wire.answers import Answer
+from graph.wire.fanout import Event, Subscription
 from graph.wire.pipeline import Pipeline
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sharing import key_of
@@ -271,6 +272,61 @@ async def test_reader_when_it_falls_behind_then_it_reads_the_log_itself_and_miss
         seen[name] = found + [(await socket.data("events"))["events"] for _ in range(count - len(found))]
     assert seen["slow"] == seen["quick"]
     await until(lambda: shared_by(app) == [2])
+
+
+async def test_subscriber_when_it_begins_again_before_its_first_event_then_it_does_so_where_it_began(
+    app: Starlette, opened: Any, services: Services, trader: Trader
+) -> None:
+    for _ in range(2):
+        await (await opened("ada@example.com")).start("events", EVENTS)
+    await until(lambda: shared_by(app) == [2])
+    [run] = app.state.fanout._runs.values()
+    _, last = run.members
+    last._leave()
+    done = await deposit_cash(trader.ctx, trader.portfolio_id, D(1))
+    await services.relay.reached(done.position)
+    sink = last._sink = Full(0)
+    last._task = app.state.fanout.task(last._again())
+    await until(lambda: sink.taken)
+    assert sink.taken[0].mark is not None
+    assert sink.taken[0].mark.cursor == cursor_of(trader.ctx, done.position)
+
+
+class Full:
+    """A sink that has no room at the first tries."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.waited = 0
+        self.taken: list[Event] = []
+
+    def take(self, event: Event) -> bool:
+        if len(self.taken) == 0 and self.refusals:
+            self.refusals -= 1
+            return False
+        self.taken.append(event)
+        return True
+
+    async def room(self) -> None:
+        self.waited += 1
+
+    def drop(self) -> None:
+        raise AssertionError
+
+    def end(self, answer: Answer | None) -> None:  # noqa: ARG002 - reason: it is not to come to that
+        raise AssertionError
+
+
+async def test_event_when_its_sink_has_no_room_then_it_is_offered_until_it_is_taken(app: Starlette) -> None:
+    async def begin() -> Any:
+        raise AssertionError
+
+    sink, event = Full(2), Event(Answer({"events": None}), None)
+    subscription = Subscription(app.state.fanout, GraphQLRequest(EVENTS), begin, sink)
+    await subscription.give(event)
+    assert (sink.taken, sink.refusals, sink.waited) == ([event], 0, 3)
+    await subscription.close()
+    assert app.state.fanout.subscriptions == 0
 
 
 async def test_key_when_the_portfolio_is_another_then_nothing_is_shared(

@@ -99,11 +99,13 @@ async def test_body_when_it_is_too_large_then_it_is_413(having: Having, chunked:
     assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
+@pytest.mark.parametrize("parts", [[b"{"], []])
 async def test_body_when_it_does_not_come_in_time_then_it_is_408(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
 ) -> None:
     async def slow() -> AsyncIterator[bytes]:
-        yield b"{"
+        for part in parts:
+            yield part
         await asyncio.Event().wait()
 
     monkeypatch.setattr(http, "BODY_S_MAX", 0.05)

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from graph.app import create_app
 from graph.process import Process
+from infrastructure.database import DatabaseUnavailable
 from infrastructure.services import Services
 from resolvers.accounts.commands import login, logout
 from resolvers.events.queries import cursor_of
@@ -143,6 +144,21 @@ async def test_stream_when_the_token_is_not_good_then_it_does_not_begin(server: 
     async with reading(server, EVENTS, authorization="Bearer x") as reader:
         assert reader.response.status_code == 401
         assert orjson.loads(await reader.response.aread())["errors"][0]["extensions"]["reason"] == "INVALID"
+
+
+async def test_stream_when_it_fails_after_it_has_begun_then_it_says_so_and_ends(
+    server: str, bearer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_args: Any) -> None:
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr("graph.wire.sse.SignIn.begin", gone)
+    async with reading(server, EVENTS, authorization=bearer) as reader:
+        assert reader.response.status_code == 200
+        [error] = (await reader.data())["errors"]
+        assert error["extensions"] == {"code": "UNAVAILABLE"}
+        assert (await reader.next())["event"] == "complete"
+        assert await reader.next() == {}
 
 
 async def test_mutation_when_it_comes_by_get_then_it_is_not_executed(server: str, bearer: str) -> None:
