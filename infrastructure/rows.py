@@ -1,10 +1,10 @@
-"""Between frozen dataclasses and rows: `Kind(*row)` of a select of `columns`, an insert or update of `values`."""
+"""Between frozen dataclasses and rows: `Kind(*row)` of a select of `columns`, `values` inserted, `saving` to update."""
 
 import functools
 from collections.abc import Hashable
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Column, Select, Table
+from sqlalchemy import Column, Select, Table, Update, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
@@ -25,6 +25,15 @@ def columns(table_class: type[SQLModel], kind: type[Any]) -> list[Column[Any]]:
 def values(entity: Any) -> dict[str, Any]:
     """A dataclass's fields as column values; it is not looked into deeper."""
     return {name: getattr(entity, name) for name in type(entity).__dataclass_fields__}
+
+
+def saving(stored: Table, entity: Any) -> Update:
+    """The update that makes an entity's row what the entity is.
+
+    The `id` is not set, though to the same: SQLite looks through every table that refers to a row whose key is set.
+    """
+    changed = {name: value for name, value in values(entity).items() if name != "id"}
+    return update(stored).where(stored.c.id == entity.id).values(changed)
 
 
 @functools.cache

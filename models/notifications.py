@@ -54,6 +54,14 @@ class NotificationRow(SQLModel, table=True):
             postgresql_where=text("read_at IS NULL"),
             sqlite_where=text("read_at IS NULL"),
         ),
+        Index(
+            "notifications_of_market_alerts",
+            "subject_id",
+            "created_at",
+            "owner_id",
+            postgresql_where=text("handler = 'market-alert'"),
+            sqlite_where=text("handler = 'market-alert'"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

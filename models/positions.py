@@ -155,6 +155,12 @@ class PositionRow(SQLModel, table=True):
             postgresql_where=text("closed_at IS NULL"),
             sqlite_where=text("closed_at IS NULL"),
         ),
+        Index(
+            "holders",
+            "symbol",
+            postgresql_where=text("closed_at IS NULL"),
+            sqlite_where=text("closed_at IS NULL"),
+        ),
         Index("positions_by_portfolio", "portfolio_id", "opened_at", "id"),
         Index("positions_by_close", "portfolio_id", "closed_at"),
     )

@@ -3,7 +3,7 @@
 from datetime import timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, literal, select, update
 
 from infrastructure.database import Transaction
 from infrastructure.rows import table
@@ -34,7 +34,8 @@ async def tell_of_alert(services: Services, tx: Transaction, event: RecordedEven
 
     await tell_owner(services, tx, event, MARKET_ALERT, words)
     told = select(NOTIFICATIONS.c.owner_id).where(
-        NOTIFICATIONS.c.handler == MARKET_ALERT,
+        # In so many words, by which a database knows the index of just these.
+        NOTIFICATIONS.c.handler == literal(MARKET_ALERT, literal_execute=True),
         NOTIFICATIONS.c.subject_id == alert.symbol,
         NOTIFICATIONS.c.created_at > services.clock.now() - QUIET,
     )

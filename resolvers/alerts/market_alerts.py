@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, update
 
-from infrastructure.rows import columns, read_all, read_one, table, values
+from infrastructure.rows import columns, read_all, read_one, saving, table, values
 from infrastructure.services import Services
 from models import facts
 from models.enums import ApiScope, EventType, MarketAlertKind
@@ -81,7 +81,7 @@ async def trigger_market_alert(services: Services, alert_id: UUID, value: Decima
             return None
         now = services.clock.now()
         alert = replace(alert, armed=False, triggered_at=now, version=alert.version + 1)
-        await tx.execute(update(ALERTS).where(ALERTS.c.id == alert_id).values(values(alert)))
+        await tx.execute(saving(ALERTS, alert))
         tx.record(facts.of_market_alert(EventType.MARKET_ALERT_TRIGGERED, alert, None, now, value))
     return alert
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, insert, select, update
 
 from infrastructure.database import Transaction as UnitOfWork
-from infrastructure.rows import columns, read_all, read_one, table, values
+from infrastructure.rows import columns, read_all, read_one, saving, table, values
 from models.book import Book
 from models.enums import RiskLimitKind
 from models.money import exact
@@ -89,7 +89,7 @@ async def create(tx: UnitOfWork, portfolio: Portfolio, order: Order, request_has
 
 async def save(tx: UnitOfWork, order: Order) -> None:
     """Write a changed order back."""
-    await tx.execute(update(ORDERS).where(ORDERS.c.id == order.id).values(values(order)))
+    await tx.execute(saving(ORDERS, order))
 
 
 async def change(tx: UnitOfWork, portfolio: Portfolio, before: Order, after: Order) -> Portfolio:

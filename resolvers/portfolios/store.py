@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, insert, select
 
 from infrastructure.database import Transaction as UnitOfWork
-from infrastructure.rows import columns, read_all, read_one, table, values
+from infrastructure.rows import columns, read_all, read_one, saving, table, values
 from models.errors import missing
 from models.orders import Order, OrderRow
 from models.portfolios import MarketStateRow, Portfolio, PortfolioRow, TradingStatus, Transaction, TransactionRow
@@ -51,7 +51,7 @@ async def create(tx: UnitOfWork, portfolio: Portfolio) -> None:
 
 async def save(tx: UnitOfWork, portfolio: Portfolio) -> None:
     """Write a locked one back."""
-    await tx.execute(update(PORTFOLIOS).where(PORTFOLIOS.c.id == portfolio.id).values(values(portfolio)))
+    await tx.execute(saving(PORTFOLIOS, portfolio))
 
 
 async def book(

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 
 from infrastructure.database import Transaction as UnitOfWork
-from infrastructure.rows import columns, read_all, table, values
+from infrastructure.rows import columns, read_all, saving, table, values
 from models.positions import Position, PositionRow
 
 POSITIONS = table(PositionRow)
@@ -26,4 +26,4 @@ async def open_one(tx: UnitOfWork, position: Position) -> None:
 
 async def save(tx: UnitOfWork, position: Position) -> None:
     """Write a changed one back."""
-    await tx.execute(update(POSITIONS).where(POSITIONS.c.id == position.id).values(values(position)))
+    await tx.execute(saving(POSITIONS, position))

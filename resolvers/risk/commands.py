@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 
 from infrastructure.background import each_apart
 from infrastructure.database import Transaction as UnitOfWork
-from infrastructure.rows import columns, read_one, values
+from infrastructure.rows import columns, read_one, saving, values
 from infrastructure.services import Services
 from models import facts
 from models.enums import ApiScope, ErrorCode, EventType, RiskLimitKind, Severity, TradingState
@@ -52,7 +52,7 @@ async def set_risk_limit(
         if limit == standing:
             return Done(limit, ctx.position)
         if standing:
-            await tx.execute(update(LIMITS).where(LIMITS.c.id == limit.id).values(values(limit)))
+            await tx.execute(saving(LIMITS, limit))
         else:
             await tx.execute(insert(LIMITS), values(limit))
         await _changed(tx, ctx, portfolio, limit, removed=False)
@@ -108,7 +108,7 @@ async def acknowledge_risk_alert(ctx: Context, alert_id: UUID) -> Done[RiskAlert
         if alert.acknowledged_at is not None:
             return Done(alert, ctx.position)
         alert = replace(alert, acknowledged_at=ctx.now, version=alert.version + 1)
-        await tx.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(values(alert)))
+        await tx.execute(saving(ALERTS, alert))
         tx.record(facts.of_alert(EventType.RISK_ALERT_ACKNOWLEDGED, alert, ctx.owner_id, ctx.now))
     return Done(alert, tx.position)
 

@@ -16,6 +16,8 @@ BIG = frozenset(
     (
         *("users", "sessions", "refresh_tokens", "api_keys", "portfolios", "orders"),
         *("fills", "transactions", "positions", "events", "candles"),
+        *("notifications", "risk_limits", "risk_alerts", "risk_breaches", "market_alerts", "target_allocations"),
+        *("trade_summaries", "portfolio_snapshots", "dead_letters"),
     )
 )
 """The tables that grow with what people do."""

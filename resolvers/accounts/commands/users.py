@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from infrastructure.database import Database, Transaction
-from infrastructure.rows import columns, table, values
+from infrastructure.rows import columns, saving, table, values
 from models.accounts import User, UserRow
 from models.enums import AggregateType, ErrorCode, EventType
 from models.errors import Fault, Refused
@@ -61,7 +61,7 @@ async def change_user(
 ) -> User:
     """Store a locked user with its changes as the next version, and `more` columns. Answers with that version."""
     user = replace(after, version=after.version + 1)
-    await tx.execute(update(USERS).where(USERS.c.id == user.id).values(values(user) | more))
+    await tx.execute(saving(USERS, user).values(more))
     tx.record(_event(kind, user, actor_id=actor_id, now=now))
     return user
 
