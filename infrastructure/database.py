@@ -255,6 +255,13 @@ def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
     def begin_immediate(connection: sqlalchemy.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    @event.listens_for(writer.sync_engine, "invalidate")
+    def roll_back(connection: Any, _record: Any, _error: BaseException | None) -> None:
+        # Cancelled in mid-statement. Closed as it is, it would keep its transaction, and the lock, for as long as the
+        # cursor lives: in the traceback, say.
+        with contextlib.suppress(asyncio.CancelledError, sqlite3.Error, sqlalchemy.exc.InvalidRequestError, ValueError):
+            connection.rollback()
+
     @event.listens_for(reader.sync_engine, "connect")
     def prepare_reader(connection: Any, _record: Any) -> None:
         _pragmas(connection, "query_only=ON", "busy_timeout=5000", "mmap_size=268435456")

@@ -14,6 +14,7 @@ from infrastructure.database import Database, Transaction
 from infrastructure.settings import Settings
 
 ONE = text("SELECT 1")
+A_WHILE = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT i FROM n")
 
 
 @pytest.mark.parametrize("use", [Database.read, Database.write])
@@ -61,3 +62,29 @@ def _open(driver: Any) -> bool:
         return driver._connection is not None
     assert isinstance(driver, asyncpg.Connection)
     return not driver.is_closed()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_write_when_cancelled_in_mid_statement_while_a_cursor_lives_on_then_it_holds_no_lock(
+    database: Database,
+) -> None:
+    """SQLite keeps a connection that is closed, lock and all, for as long as a cursor of it lives."""
+    begun, cursors = asyncio.Event(), []
+
+    async def count() -> None:
+        async with database.write() as transaction:
+            cursors.append(await (await _driver(transaction.connection)).execute(str(A_WHILE)))
+            begun.set()
+            await transaction.execute(A_WHILE)
+
+    counting = asyncio.create_task(count())
+    await begun.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    counting.cancel()
+    await asyncio.wait([counting])
+    assert counting.cancelled()
+
+    async with asyncio.timeout(3), database.write() as transaction:
+        await transaction.execute(ONE)
+    assert cursors
