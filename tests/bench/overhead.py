@@ -58,15 +58,15 @@ def _measure(servers: dict[str, tuple[int, str]], token: str) -> dict[str, float
     for number in range(ROUNDS + 1):
         for kind, (pid, address) in servers.items():
             with Wire(address, token if kind == SIGNED_IN else "") as wire:
-                before = _cpu_ms(pid)
+                before = cpu_ms(pid)
                 for _ in range(REQUESTS if number else WARM_UP):
                     assert wire.post("/graphql", ASKED)[1] == {"data": {"__typename": "Query"}}
                 if number:
-                    found[kind].append((_cpu_ms(pid) - before) / REQUESTS)
+                    found[kind].append((cpu_ms(pid) - before) / REQUESTS)
     return {kind: statistics.median(times) for kind, times in found.items()}
 
 
-def _cpu_ms(pid: int) -> float:
+def cpu_ms(pid: int) -> float:
     """What all threads of a process have computed so far."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
