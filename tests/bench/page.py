@@ -66,7 +66,7 @@ VOLUME_TEXT = """## At volume
 `make bench ARGS=volume` measures this section. {users:,} users with {orders:,} orders of a year on PostgreSQL with
 `shared_buffers` of 64 MB; `tradegraph seed` made them, and {events:,} events, in {seconds:.0f} s.
 Over HTTP, by {asked} users in turn; *bare* is the SQL of the same question for as many others, caught as it was
-answered and sent by the driver alone. *Cold*: database and server have just started, and each question is somebody
+answered and sent by the driver alone. *Cold*: database and server have started anew, and each question is somebody
 else's, so that nothing of the answer is known. *Repeated*: the same once more. Milliseconds.
 
 | question | target | cold p50 | p99 | repeated p50 | p99 | bare, cold p50 | p99 | bare, repeated p50 | p99 |
