@@ -10,6 +10,7 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from infrastructure.services import Services
+from infrastructure.statements import Row, Statement
 from models.accounts import User
 from models.enums import ApiScope, ErrorCode, Role
 from models.errors import Fault, Refused, Unauthenticated
@@ -89,6 +90,10 @@ class Context:
         if scope not in self.viewer.scopes:
             raise Refused(Fault(ErrorCode.FORBIDDEN, f"This needs the scope {scope}."))
         return self.viewer
+
+    async def rows(self, statement: Statement, **values: Any) -> list[Row]:
+        """What a hot statement finds for showing: never older than `position`, nor than what the viewer has done."""
+        return await self.services.database.rows(statement, **values)
 
     def load(self, batch: Batch[K, V], key: K) -> asyncio.Future[V]:
         """One of many: the keys asked for in the same turn of the loop are given to `batch` together, each once.
