@@ -166,7 +166,7 @@ class PostgresServer(PostgresDatabases):
 
     def _make_cluster(self) -> None:
         self._make_home()
-        initdb = [str(self._install / "bin" / "initdb"), "-D", str(self._home / "data"), "-U", "postgres"]
+        initdb = [str(self._install / "bin" / "initdb"), "-D", str(self.home / "data"), "-U", "postgres"]
         options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
         _run(initdb + options, user=self._user, cwd=self._home)
 
