@@ -20,7 +20,8 @@ from models.positions import Position
 from resolvers.context import Context
 from resolvers.events.queries import cursor_of, known_place, place_of, visible
 from resolvers.pauses import with_pauses
-from resolvers.portfolios.queries import portfolio, worth
+from resolvers.portfolios.queries import portfolio
+from resolvers.positions.queries import held_now
 from resolvers.signed_in import while_signed_in
 
 HEARTBEAT_S, HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 15, 1, 300
@@ -52,7 +53,7 @@ class PositionEvent:
 
 @dataclass(frozen=True, slots=True)
 class PositionSnapshot:
-    """Every open position of a portfolio, as it was at `cursor` or a little later."""
+    """Every open position of a portfolio, as it was at `cursor`."""
 
     cursor: str
     positions: list[Position]
@@ -72,38 +73,27 @@ async def positions(
     """A portfolio's positions kept complete: a snapshot, each change behind it, and a heartbeat when nothing happens.
 
     With `after` that this log still knows there is no snapshot, but every change since; with one that it does not
-    know there is a new snapshot. Changes that the snapshot already shows are left out.
+    know there is a new snapshot.
     """
     pause_s = HEARTBEAT_S if heartbeat_s is None else heartbeat_s
     if not HEARTBEAT_S_MIN <= pause_s <= HEARTBEAT_S_MAX:
         message = f"`heartbeatSeconds` is {pause_s}: it has to be between {HEARTBEAT_S_MIN} and {HEARTBEAT_S_MAX}."
         raise BadRequest(message, "heartbeatSeconds")
     chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
-    place, shown = await _begin(ctx, after), dict[UUID, int]()
-    relay, head = ctx.services.relay, 0
+    place = await _begin(ctx, after)
     if place is None:
-        place = relay.position
-        valued = await worth(ctx, portfolio_id)
-        held = [each for each in (valued.holdings if valued else ()) if each.closed_at is None]
-        shown = {each.id: each.version for each in held}
-        yield PositionSnapshot(cursor_of(ctx, place), sorted(held, key=lambda each: (each.opened_at, each.id)))
-        head = await _head(ctx)
-    # Up to `head` the snapshot may show a change already: until then this stream is like no other.
-    follower = relay.follow(place, chosen, lambda seq: _rest(ctx, seq) if seq >= head else None)
+        # Of one moment, perhaps ahead of what this process has seen of the log: nothing in it comes again behind it.
+        place, held = await held_now(ctx, portfolio_id)
+        yield PositionSnapshot(cursor_of(ctx, place), held)
+    follower = ctx.services.relay.follow(place, chosen, partial(_rest, ctx))
     stream = followed(ctx, chosen, place, follower)
     async with contextlib.aclosing(with_pauses(stream, pause_s)) as events:
         async for found in events:
             if found is None:
                 # Not where the relay is: what lies between may still be on its way to this reader.
                 yield StreamHeartbeat(cursor_of(ctx, follower.position), ctx.now)
-            elif found[0].version > shown.get(found[0].aggregate_id, 0):
+            else:
                 yield _position_event(ctx, *found)
-
-
-async def _head(ctx: Context) -> int:
-    """Where the log ends, also where this process has not read so far."""
-    async with ctx.services.database.read() as connection:
-        return (await log.head(connection)).seq
 
 
 async def _begin(ctx: Context, after: str | None) -> int | None:

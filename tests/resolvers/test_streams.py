@@ -19,7 +19,15 @@ from models.events import EventFilter
 from models.money import ZERO
 from resolvers.accounts.commands import grant_role, logout
 from resolvers.events.queries import cursor_of
-from resolvers.events.streams import OrderEvent, all_events, order_events, position_events
+from resolvers.events.streams import (
+    OrderEvent,
+    PositionEvent,
+    PositionSnapshot,
+    all_events,
+    order_events,
+    position_events,
+    positions,
+)
 from resolvers.orders.commands import cancel_order
 from resolvers.portfolios.commands import create_portfolio, deposit_cash
 from resolvers.portfolios.loaders import portfolios_by_id
@@ -184,6 +192,29 @@ async def test_stream_when_the_cursor_is_ahead_of_this_process_but_in_the_log_th
         other.relay.wake()
         [event] = await following
     assert (event.order.id, event.previous_cursor) == (third.id, cursor_of(ada.ctx, head))
+
+
+async def test_positions_when_the_reader_comes_back_right_after_the_snapshot_then_nothing_that_it_showed_comes_again(
+    services: Services,
+) -> None:
+    market, ada = await Market.open(services), await Trader.with_cash(services)
+    await market.quote("AAPL", "199.90", "200.00")
+    async with another_process(services, 1) as other:
+        await other.relay.stop()  # it sees nothing of what comes now
+        await other.relay.start()
+        other.relay._poll_s = 3600
+        await ada.trade("BUY", "10", "200")
+        [snapshot] = await take(positions(context_in(other, ada.ctx), ada.portfolio_id, None, None), 1)
+        assert isinstance(snapshot, PositionSnapshot)
+        assert [held.quantity for held in snapshot.positions] == [D(10)]
+        back = positions(context_in(other, ada.ctx), ada.portfolio_id, snapshot.cursor, None)
+        following = asyncio.ensure_future(take(back, 1))
+        await waiting(other, following)
+        await ada.trade("BUY", "5", "200")
+        other.relay.wake()
+        [change] = await following
+    assert isinstance(change, PositionEvent)
+    assert (change.position.quantity, change.position.version) == (D(15), 2)
 
 
 async def test_all_events_when_others_trade_then_a_trader_sees_their_own_and_everybodys_and_an_admin_all(
