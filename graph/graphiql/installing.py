@@ -62,7 +62,8 @@ def _packed(npm: str, spec: str, folder: Path) -> bytes:
     command = [npm, "pack", spec, "--json", "--pack-destination", str(folder), *PATIENCE]
     try:
         done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=WAIT_S_MAX)  # noqa: S603 - own words
-        return (folder / json.loads(done.stdout)[0]["filename"]).read_bytes()
+        name: str = json.loads(done.stdout)[0]["filename"]
+        return (folder / name).read_bytes()
     except (subprocess.SubprocessError, OSError, ValueError, LookupError) as error:
         raise Unavailable(f"npm can't bring {spec}.") from error
 
