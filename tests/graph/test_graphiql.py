@@ -112,7 +112,7 @@ async def test_what_lies_outside_the_folder_is_not_served(client: httpx.AsyncCli
 def test_the_page_and_our_own_files_name_no_other_host_where_all_is_installed() -> None:
     assert all(path.startswith("/graphiql/") or path == "data:," for path in _Page(page()).loads)
     for text in (page(), *((files.OWN / name).read_text() for name in ("tradegraph.js", "tradegraph.css"))):
-        assert not re.search(r"https?:|[\"'(]//\w", re.sub(r"^\s*// .*$", "", text, flags=re.MULTILINE))
+        assert not re.search(r"https?://|[\"'(]//\w", re.sub(r"^\s*// .*$", "", text, flags=re.MULTILINE))
 
 
 @pytest.mark.usefixtures("lacking")
