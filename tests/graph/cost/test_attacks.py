@@ -220,7 +220,7 @@ async def test_attack_when_ever_new_documents_are_throttled_then_that_costs_and_
     limited: Limited, parsed: list[str]
 ) -> None:
     small = {"limit_anonymous_points": 55, "limit_anonymous_restore": 1, "cost_operation_max": 1000}
-    dear = "instruments(first: 50) { edges { node { symbol } } }"
+    dear = "instruments(first: 100) { edges { node { symbol } } }"
     async with limited(**small) as client:
         answers = [await client.execute("{ x" + str(n) + ": " + dear + " }") for n in range(20)]
         assert {answer["errors"][0]["extensions"]["code"] for answer in answers} == {"THROTTLED"}
