@@ -46,10 +46,10 @@ soak: $(HAS_TESTS) ## what takes longer than the suite may
 	$(BIN)/python -m pytest -m soak --timeout 7200 $(ARGS)
 
 clients: $(HAS_TESTS) tests/clients/node_modules/.package-lock.json ## real clients against a running server; needs Node
-	$(BIN)/python -m pytest -m clients $(ARGS)
+	$(BIN)/python -m pytest -m clients tests/clients $(ARGS)
 
 tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
-	npm ci --prefix tests/clients --no-audit --no-fund
+	npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The written command is also each lock's first line, so it stays as it is. `make lock ARGS=--upgrade` takes newer versions.

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from infrastructure import log
+from infrastructure.bare import Bare, Driver, Postgres, Sqlite, to_its_end
+from infrastructure.replica import PATIENCE_S, Replica
 from infrastructure.settings import Settings
+from infrastructure.statements import Row, Statement
 from models.events import Event
 
 # What drivers and pools raise as it is, without SQLAlchemy's wrapping, when no answer comes.
 _SILENCE = (OSError, TimeoutError, sqlalchemy.exc.TimeoutError, asyncpg.InternalClientError)
+CONNECT_S = 5.0
+_DRIVERS = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError)
+_CLOSED = "connection is closed"
 _SQLITE_LOST = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -76,7 +82,13 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.url = settings.url
         self.dialect = make_url(self.url).get_backend_name()
-        self.writer, self.reader, self._patient = (_sqlite if self.dialect == "sqlite" else _postgresql)(settings)
+        engines = (_sqlite if self.dialect == "sqlite" else _postgresql)(settings)
+        self.writer, self.reader, self._patient, driver = engines
+        self.bare = Bare(driver, settings.reader_pool)
+        copy = _bare(settings, settings.database_read_url, PATIENCE_S) if settings.database_read_url else None
+        self.replica = None if copy is None else Replica(copy, settings.reader_pool)
+        self.written = 0
+        """The log's position behind what this process has written last."""
         self._queue: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         )
@@ -89,7 +101,9 @@ class Database:
     def used(self) -> dict[str, int]:
         """How many connections are lent just now, by what they do."""
         engines = {"writer": self.writer, "reader": self.reader}
-        return {role: engine.pool.checkedout() for role, engine in engines.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
+        lent = {role: engine.pool.checkedout() for role, engine in engines.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
+        copies = {} if self.replica is None else {"replica": self.replica.bare.used}
+        return {**lent, "bare": self.bare.used, **copies}
 
     @contextlib.asynccontextmanager
     async def write(self, *, unhurried: bool = False) -> AsyncIterator[Transaction]:
@@ -110,6 +124,7 @@ class Database:
             with _watched():
                 await _commit(connection)
         if transaction.position:
+            self.written = max(self.written, transaction.position)
             for listener in self.listeners:
                 listener(transaction.events, transaction.position)
 
@@ -120,17 +135,36 @@ class Database:
             with _translated():
                 yield connection
 
+    async def rows(self, statement: Statement, **values: Any) -> list[Row]:
+        """What a hot statement finds, past SQLAlchemy; it sees what is committed when it starts.
+
+        Raises `DatabaseUnavailable` when the connection fails.
+        """
+        with _translated():
+            return await self.bare.rows(statement, values)
+
+    async def rows_since(self, statement: Statement, epoch: str, position: int, **values: Any) -> list[Row]:
+        """Likewise, of what only events change: by a replica, where there is one that has come so far.
+
+        It has what this process has written too. Raises as `rows` does.
+        """
+        if self.replica is not None:
+            found = await self.replica.rows(statement, values, epoch, max(position, self.written))
+            if found is not None:
+                return found
+        return await self.rows(statement, **values)
+
     @contextlib.asynccontextmanager
     async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         """A connection that is given back whatever happens, before anything else goes on."""
         connection = engine.connect()
         try:
             with _translated():
-                await _to_its_end(connection.start())
+                await to_its_end(connection.start())
             yield connection
         finally:
             if connection.sync_connection is not None:
-                await _to_its_end(self._give_back(connection))
+                await to_its_end(self._give_back(connection))
 
     async def _give_back(self, connection: AsyncConnection) -> None:
         if self._closed:  # its pool is gone, and would keep it open
@@ -159,21 +193,11 @@ class Database:
         self._closed = True
         if self._looking is not None:
             self._looking.close()
+        await self.bare.close()
+        if self.replica is not None:
+            await self.replica.close()
         await self.reader.dispose()
         await self.writer.dispose()
-
-
-async def _to_its_end(work: Coroutine[Any, Any, object]) -> None:
-    """Wait for the work also when cancelled meanwhile, however often: half-opened connections are never closed."""
-    task, cancelled = asyncio.ensure_future(work), False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        raise asyncio.CancelledError from task.exception()
-    task.result()
 
 
 @contextlib.contextmanager
@@ -212,28 +236,37 @@ def _translated() -> Any:
         if _lost(error):
             raise DatabaseUnavailable("the database can't be reached") from error
         raise
+    except _DRIVERS as error:  # as `rows` lets them through
+        if _says_lost(error):
+            raise DatabaseUnavailable("the database can't be reached") from error
+        raise
     except _SILENCE as error:
         raise DatabaseUnavailable("the database can't be reached") from error
 
 
 def _lost(error: DBAPIError) -> bool:
     """Whether the connection failed, not the statement: asyncpg's errors of a lost connection have no SQLSTATE."""
-    if error.connection_invalidated:
+    if error.connection_invalidated or _says_lost(error.orig):
         return True
-    if isinstance(error.orig, sqlite3.Error):
+    if isinstance(error.orig, sqlite3.Error) or getattr(error.orig, "sqlstate", None) is not None:
+        return False
+    # Of the driver's own refusals (too many arguments, say) only this one tells of a lost connection.
+    return isinstance(error, OperationalError) or (isinstance(error, InterfaceError) and _CLOSED in str(error.orig))
+
+
+def _says_lost(error: BaseException | None) -> bool:
+    """What a driver's own error says of it."""
+    if isinstance(error, sqlite3.Error):
         # The low byte is the error, what is above it says more of it.
-        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_LOST
-    state = getattr(error.orig, "sqlstate", None)
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_LOST
+    state = getattr(error, "sqlstate", None)
     if state is not None:
         # 08: connection, 53: resources, 57: shut down or cancelled by a timeout, 55P03: lock timeout
         return state[:2] in {"08", "53", "57"} or state == "55P03"
-    # Of the driver's own refusals (too many arguments, say) only this one tells of a lost connection.
-    return isinstance(error, OperationalError) or (
-        isinstance(error, InterfaceError) and "connection is closed" in str(error.orig)
-    )
+    return isinstance(error, asyncpg.InterfaceError) and _CLOSED in str(error)
 
 
-def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
+def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine, Driver]:
     path = make_url(settings.url).database
     writer = create_async_engine(
         settings.url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
@@ -262,11 +295,13 @@ def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
         with contextlib.suppress(asyncio.CancelledError, sqlite3.Error, sqlalchemy.exc.InvalidRequestError, ValueError):
             connection.rollback()
 
+    reading = ("query_only=ON", "busy_timeout=5000", "mmap_size=268435456")
+
     @event.listens_for(reader.sync_engine, "connect")
     def prepare_reader(connection: Any, _record: Any) -> None:
-        _pragmas(connection, "query_only=ON", "busy_timeout=5000", "mmap_size=268435456")
+        _pragmas(connection, *reading)
 
-    return writer, reader, writer
+    return writer, reader, writer, Sqlite(reader.dialect, str(path), reading)
 
 
 def _pragmas(connection: Any, *pragmas: str) -> None:
@@ -276,8 +311,9 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
     cursor.close()
 
 
-def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
-    server = {
+def _server(settings: Settings) -> dict[str, str]:
+    """What each session is told."""
+    return {
         "application_name": "tradegraph",
         "jit": "off",
         "timezone": "UTC",
@@ -285,7 +321,19 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngi
         "lock_timeout": str(settings.lock_timeout_ms),
         "idle_in_transaction_session_timeout": str(2 * settings.statement_timeout_ms),
     }
-    arguments = {"timeout": 5, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
+
+
+def _bare(settings: Settings, url: str, connect_s: float) -> Postgres:
+    dialect: Any = make_url(url).get_dialect()()
+    _, given = dialect.create_connect_args(make_url(url))
+    told = _server(settings) | {"default_transaction_read_only": "on"}
+    patience = {"timeout": connect_s, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
+    return Postgres(dialect, {**given, **patience, "server_settings": told})
+
+
+def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine, Driver]:
+    server = _server(settings)
+    arguments = {"timeout": CONNECT_S, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
 
     def engine(size: int, read_only: str, **more: Any) -> AsyncEngine:
         return create_async_engine(
@@ -306,7 +354,10 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngi
         settings.url,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"timeout": 5, "server_settings": server | endless | {"default_transaction_read_only": "off"}},
+        connect_args={
+            "timeout": CONNECT_S,
+            "server_settings": server | endless | {"default_transaction_read_only": "off"},
+        },
     )
     reader = engine(settings.reader_pool, "on", isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
-    return engine(settings.writer_pool, "off"), reader, patient
+    return engine(settings.writer_pool, "off"), reader, patient, _bare(settings, settings.url, CONNECT_S)

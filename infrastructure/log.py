@@ -5,7 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, asc, bindparam, desc, insert, or_, select, text, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    asc,
+    bindparam,
+    desc,
+    insert,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.archives import ArchiveRow
@@ -176,7 +189,7 @@ def branches(chosen: EventFilter) -> list[list[ColumnElement[bool]]]:
     One's own events and everybody's lie in two places of the index, and so do two types: in one query the whole log
     would be looked through for them.
     """
-    if (chosen.owner_id, chosen.aggregate_id, chosen.portfolio_id) != (None, None, None):
+    if any(one is not None for one in (chosen.owner_id, chosen.aggregate_id, chosen.portfolio_id)):
         return [conditions(chosen)]
     if chosen.visible_to is not None:
         whose = (EVENTS.c.owner_id == chosen.visible_to, EVENTS.c.owner_id.is_(None))
@@ -190,7 +203,7 @@ def picked(
     wanted: Sequence[ColumnElement[Any]],
     chosen: EventFilter,
     between: Sequence[ColumnElement[bool]],
-    limit: int,
+    limit: int | BindParameter[int],
     *,
     down: bool,
 ) -> Select[Any]:

@@ -6,26 +6,26 @@ A window function would number every row of every list first.
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-from sqlalchemy import Column, ColumnElement, Dialect, Select, column, func, literal, select, true
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BindParameter, Column, ColumnElement, Dialect, Select, bindparam, column, func, select, true
+
+from infrastructure.statements import Several
 
 
 def pages_of(
     dialect: Dialect,
     page: Select[Any],
     parent: Column[Any],
-    parents: Sequence[Any],
     keys: Sequence[Column[Any]],
     *,
     down: bool,
 ) -> Select[Any]:
-    """What `page` selects of one list, of each of the parents, with the parent behind its columns.
+    """What `page` selects of one list, of each of the parents (the parameter `parents`), with it behind its columns.
 
     `page` is ordered by `keys`, the last of which is unique in the list, and limited; whose list it is `parent` says.
     What comes of each parent is in the same order.
     """
-    given = _unnested(parent, parents) if dialect.name == "postgresql" else _of_json(dialect, parent, parents)
+    parents = bindparam("parents", type_=Several(parent.type))
+    given = (_unnested if dialect.name == "postgresql" else _of_json)(parent, parents)
     mine = page.where(parent == given.c.id).correlate(given)
     if dialect.name == "postgresql":
         each = mine.add_columns(parent.label("parent")).lateral("page")
@@ -44,14 +44,10 @@ def ordered(keys: Sequence[ColumnElement[Any]], *, down: bool) -> list[ColumnEle
     return [key.desc() if down else key.asc() for key in keys]
 
 
-def _unnested(parent: Column[Any], parents: Sequence[Any]) -> Any:
-    array = literal(list(parents), ARRAY(parent.type))
-    return func.unnest(array).table_valued(column("id", parent.type)).render_derived(name="given")
+def _unnested(parent: Column[Any], parents: BindParameter[Any]) -> Any:
+    return func.unnest(parents).table_valued(column("id", parent.type)).render_derived(name="given")
 
 
-def _of_json(dialect: Dialect, parent: Column[Any], parents: Sequence[Any]) -> Any:
-    implementation: Any = parent.type.dialect_impl(dialect)
-    stored = implementation.bind_processor(dialect)
-    array = literal(orjson.dumps([stored(each) if stored else each for each in parents]).decode())
-    value = func.json_each(array).table_valued(column("value", parent.type)).c.value
+def _of_json(parent: Column[Any], parents: BindParameter[Any]) -> Any:
+    value = func.json_each(parents).table_valued(column("value", parent.type)).c.value
     return select(value.label("id")).subquery("given")

@@ -1,5 +1,6 @@
 """Column types that keep their value exactly on both databases, and the CHECK constraints that go with them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -29,9 +30,9 @@ class Exact(TypeDecorator[Decimal]):
             return value
         return text(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - reason: SQLAlchemy's signature
-        """From the database."""
-        return value if value is None or isinstance(value, Decimal) else Decimal(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None] | None:  # noqa: ARG002 - reason: SQLAlchemy's signature
+        """From the database: PostgreSQL's driver gives decimals."""
+        return None if dialect.name == "postgresql" else _decimal
 
 
 class Moment(TypeDecorator[datetime]):
@@ -49,9 +50,9 @@ class Moment(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database."""
-        return value if value is None or dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:  # noqa: ARG002 - reason: SQLAlchemy's signature
+        """From the database: PostgreSQL's driver gives moments in UTC."""
+        return None if dialect.name == "postgresql" else _moment
 
 
 class Word(TypeDecorator[E]):
@@ -68,9 +69,10 @@ class Word(TypeDecorator[E]):
         """To the database."""
         return None if value is None else self.words(value).value
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:  # noqa: ARG002 - reason: SQLAlchemy's signature
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], E | None]:  # noqa: ARG002 - reason: SQLAlchemy's signature
         """From the database."""
-        return None if value is None else self.words(value)
+        members: dict[str | None, E | None] = {None: None, **{word.value: word for word in self.words}}
+        return members.__getitem__
 
 
 class Words(TypeDecorator[tuple[E, ...]]):
@@ -90,6 +92,14 @@ class Words(TypeDecorator[tuple[E, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[E, ...] | None:  # noqa: ARG002 - reason: SQLAlchemy's signature
         """From the database."""
         return None if value is None else tuple(self.words(word) for word in value.split(",") if word)
+
+
+def _decimal(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+def _moment(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
 def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:

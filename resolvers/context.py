@@ -10,6 +10,7 @@ from uuid import UUID
 from aiodataloader import DataLoader
 
 from infrastructure.services import Services
+from infrastructure.statements import Row, Statement
 from models.accounts import User
 from models.enums import ApiScope, ErrorCode, Role
 from models.errors import Fault, Refused, Unauthenticated
@@ -89,6 +90,19 @@ class Context:
         if scope not in self.viewer.scopes:
             raise Refused(Fault(ErrorCode.FORBIDDEN, f"This needs the scope {scope}."))
         return self.viewer
+
+    async def rows(self, statement: Statement, **values: Any) -> list[Row]:
+        """What a hot statement finds, for showing, of what only events change: a replica may say it.
+
+        It is never older than what this process has seen of the log, nor than what the viewer has done.
+        """
+        relay, seen = self.services.relay, 0 if self.viewer is None else self.viewer.seen
+        position = max(relay.position, seen)
+        return await self.services.database.rows_since(statement, relay.epoch, position, **values)
+
+    async def rows_now(self, statement: Statement, **values: Any) -> list[Row]:
+        """What a hot statement finds, for showing, of what not only events change: as the database has it now."""
+        return await self.services.database.rows(statement, **values)
 
     def load(self, batch: Batch[K, V], key: K) -> asyncio.Future[V]:
         """One of many: the keys asked for in the same turn of the loop are given to `batch` together, each once.

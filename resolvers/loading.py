@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Optional, TypeVar
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlmodel import SQLModel
 
 from infrastructure.cache import Kind, Tag
-from infrastructure.rows import columns, read_all, table
+from infrastructure.rows import columns, table
+from infrastructure.statements import Among, Statement
 from resolvers.caching import TTL_S, cached
 from resolvers.changes import OWNER
 from resolvers.context import Context
@@ -24,6 +25,8 @@ def mine_by_id(
     `changed_by` is the tag that goes with such an id; without it, whatever happens to the owner changes it.
     """
     stored: Any = table(row)
+    mine = Among(stored.c.id, "ids"), stored.c.owner_id == bindparam("owner")
+    statement = Statement(select(*columns(row, kind)).where(*mine))
 
     def tags(owner: Any, key: UUID) -> list[Tag]:
         return [(OWNER, owner[0]) if changed_by is None else (changed_by, key)]
@@ -38,9 +41,8 @@ def mine_by_id(
         )
     )
     async def by_id(ctx: Context, ids: Sequence[UUID]) -> list[T | None]:
-        statement = select(*columns(row, kind)).where(stored.c.id.in_(ids), stored.c.owner_id == ctx.owner_id)
-        async with ctx.services.database.read() as connection:
-            found: dict[UUID, T] = {item.id: item for item in await read_all(connection, kind, statement)}  # type: ignore[attr-defined]  # reason: all have one
+        items = [kind(*each) for each in await ctx.rows(statement, ids=ids, owner=ctx.owner_id)]
+        found: dict[UUID, T] = {item.id: item for item in items}  # type: ignore[attr-defined]  # reason: all have one
         return [found.get(key) for key in ids]
 
     return by_id

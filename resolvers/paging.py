@@ -2,21 +2,22 @@
 
 import base64
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, ColumnElement, Select, func, null, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, Select, bindparam, func, null, select, tuple_
 from sqlmodel import SQLModel
 
 from infrastructure.cache import Kind, Tag
 from infrastructure.pages import ordered, pages_of
 from infrastructure.rows import columns
+from infrastructure.statements import Among, Row, Statement
 from models.errors import BadRequest
 from models.payloads import written
 from resolvers.caching import Kept, through_cache
@@ -24,6 +25,10 @@ from resolvers.context import Context
 
 T = TypeVar("T")
 KEY_BITS = 64
+STATEMENTS_MAX = 128
+"""Statements that a list keeps compiled."""
+SIZE = bindparam("size", type_=Integer())
+"""How many rows of each parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,15 @@ class CountKey:
     chosen: Hashable
 
 
+class Form(NamedTuple):
+    """What the statement of a page depends on, apart from what is chosen."""
+
+    many: bool
+    after: bool
+    before: bool
+    backwards: bool
+
+
 class Listing(Generic[T]):
     """A list of `kind` that can be paged in the order of `keys`, whose last one is unique.
 
@@ -110,6 +124,7 @@ class Listing(Generic[T]):
             BigInteger() if hint is int else self.table.c[key].type for key, hint in zip(keys, self._kinds, strict=True)
         ]
         self.owned, self.descending, self.conditions = owned, descending, conditions
+        self._statements: dict[Hashable, Statement] = {}
         self._cached: Kind[PageKey, list[T]] | None = None
         self._counted: Kind[CountKey, int] | None = None
         if kept is not None:
@@ -130,7 +145,7 @@ class Listing(Generic[T]):
         """
         # Before the batch, in which one that is wrong would fail all the others.
         self._size(ctx, args)
-        self._between(ctx, args)
+        self._edges(ctx, args)
         found: Page[T] = await ctx.load(self.pages, PageKey(parent, chosen, args))
         return found
 
@@ -163,9 +178,9 @@ class Listing(Generic[T]):
         done: dict[CountKey, int] = {}
         for chosen in {key.chosen for key in asked}:
             parents = [key.parent for key in asked if key.chosen == chosen]
-            statement = self._counting(ctx, chosen, parents)
-            async with ctx.services.database.read() as connection:
-                counted = {row[0]: row[1] for row in await connection.execute(statement)}
+            many = len(parents) > 1
+            statement = self._built(("count", many), chosen, lambda named: self._counting(named, many=many))  # noqa: B023 - reason: it is built at once
+            counted: dict[Hashable, int] = dict(await self._rows(ctx, statement, self._values(ctx, chosen, parents)))
             done |= {CountKey(parent, chosen): counted.get(parent, 0) for parent in parents}
         return [done[key] for key in asked]
 
@@ -180,13 +195,42 @@ class Listing(Generic[T]):
     async def _read(
         self, ctx: Context, chosen: Hashable, args: PageArgs, parents: list[Hashable]
     ) -> dict[Hashable, list[T]]:
-        statement = self._statement(ctx, chosen, args, parents, down=self.descending != args.backwards)
-        async with ctx.services.database.read() as connection:
-            rows = (await connection.execute(statement)).all()
+        dialect = ctx.services.database.reader.dialect
+        form = Form(len(parents) > 1, args.after is not None, args.before is not None, args.backwards)
+        way = "page", dialect.name, form
+        statement = self._built(way, chosen, lambda named: self._statement(dialect, named, form))
+        values = self._values(ctx, chosen, parents) | self._edges(ctx, args) | {"size": self._size(ctx, args) + 1}
         by_parent: dict[Hashable, list[T]] = {parent: [] for parent in parents}
-        for row in rows:
+        for row in await self._rows(ctx, statement, values):
             by_parent[row[-1]].append(self.kind(*row[:-1]))
         return by_parent
+
+    async def _rows(self, ctx: Context, statement: Statement, values: dict[str, Any]) -> list[Row]:
+        # What may be cached is what only events change.
+        return await (ctx.rows_now if self._cached is None else ctx.rows)(statement, **values)
+
+    def _built(self, way: Hashable, chosen: Any, build: Callable[[Any], Select[Any]]) -> Statement:
+        """The statement of that way for all that is chosen alike, built the first time."""
+        alike, named = _named(chosen)
+        statement = self._statements.get((way, alike))
+        if statement is None:
+            if len(self._statements) >= STATEMENTS_MAX:
+                self._statements.clear()
+            statement = self._statements[way, alike] = Statement(build(named))
+        return statement
+
+    def _values(self, ctx: Context, chosen: Any, parents: list[Hashable]) -> dict[str, Any]:
+        owner = {"owner": ctx.owner_id} if self.owned else {}
+        return _varying(chosen) | owner | {"parents": parents, "parent": parents[0]}
+
+    def _edges(self, ctx: Context, args: PageArgs) -> dict[str, Any]:
+        """What the cursors say, as parameters; raises `BadRequest` for what is none."""
+        return {
+            f"{argument}_{key}": value
+            for argument, cursor in (("after", args.after), ("before", args.before))
+            if cursor is not None
+            for key, value in zip(self.keys, self.decoded(ctx, cursor, argument), strict=True)
+        }
 
     def _page(self, ctx: Context, key: PageKey, items: list[T]) -> Page[T]:
         size, backwards = self._size(ctx, key.args), key.args.backwards
@@ -201,42 +245,61 @@ class Listing(Generic[T]):
             count=lambda: ctx.load(self.counts, CountKey(key.parent, key.chosen)),
         )
 
-    def _counting(self, ctx: Context, chosen: Hashable, parents: list[Hashable]) -> Select[Any]:
-        where = self._where(ctx, chosen)
+    def _counting(self, chosen: Any, *, many: bool) -> Select[Any]:
+        where = self._where(chosen)
         if self.parent is None:
             return _count(null()).select_from(self.table).where(*where)
         column = self.table.c[self.parent]
-        among = column == parents[0] if len(parents) == 1 else column.in_(parents)
-        return _count(column).where(among, *where).group_by(column)
+        return _count(column).where(self._of_parents(many=many), *where).group_by(column)
 
-    def _where(self, ctx: Context, chosen: Hashable) -> list[ColumnElement[bool]]:
-        return [*self.conditions(chosen), *([self.table.c.owner_id == ctx.owner_id] if self.owned else [])]
+    def _of_parents(self, *, many: bool) -> ColumnElement[bool]:
+        column = self.table.c[self.parent]
+        return Among(column, "parents") if many else column == bindparam("parent")
 
-    def _between(self, ctx: Context, args: PageArgs) -> list[ColumnElement[bool]]:
+    def _where(self, chosen: Any) -> list[ColumnElement[bool]]:
+        return [*self.conditions(chosen), *([self.table.c.owner_id == bindparam("owner")] if self.owned else [])]
+
+    def _between(self, form: Form) -> list[ColumnElement[bool]]:
         position = tuple_(*(self.table.c[key] for key in self.keys))
         found = []
-        for argument, cursor, behind in (("after", args.after, True), ("before", args.before, False)):
-            if cursor is not None:
-                edge = tuple_(*self.decoded(ctx, cursor, argument), types=self._edge_types)
+        for argument, given, behind in (("after", form.after, True), ("before", form.before, False)):
+            if given:
+                named = zip(self.keys, self._edge_types, strict=True)
+                edge = tuple_(*(bindparam(f"{argument}_{key}", type_=kind) for key, kind in named))
                 found.append(position > edge if behind != self.descending else position < edge)
         return found
 
     def _size(self, ctx: Context, args: PageArgs) -> int:
         return args.size(ctx.services.settings.page_size, ctx.services.settings.page_size_max)
 
-    def _statement(
-        self, ctx: Context, chosen: Hashable, args: PageArgs, parents: list[Hashable], *, down: bool
-    ) -> Select[Any]:
-        """One row more than the page of each parent, with the parent behind its columns."""
-        keys = [self.table.c[key] for key in self.keys]
-        where, size = [*self._where(ctx, chosen), *self._between(ctx, args)], self._size(ctx, args)
-        page = select(*self.columns).where(*where).order_by(*ordered(keys, down=down)).limit(size + 1)
+    def _statement(self, dialect: Dialect, chosen: Any, form: Form) -> Select[Any]:
+        """The first `size` rows of each parent, with the parent behind its columns."""
+        keys, down = [self.table.c[key] for key in self.keys], self.descending != form.backwards
+        where = [*self._where(chosen), *self._between(form)]
+        page = select(*self.columns).where(*where).order_by(*ordered(keys, down=down)).limit(SIZE)
         if self.parent is None:
             return page.add_columns(null())
         column = self.table.c[self.parent]
-        if len(parents) == 1:
-            return page.add_columns(column).where(column == parents[0])
-        return pages_of(ctx.services.database.reader.dialect, page, column, parents, keys, down=down)
+        if not form.many:
+            return page.add_columns(column).where(self._of_parents(many=False))
+        return pages_of(dialect, page, column, keys, down=down)
+
+
+def _varying(chosen: Any) -> dict[str, Any]:
+    """What of a choice (a dataclass) is a parameter of its statement."""
+    fields: Iterable[str] = getattr(type(chosen), "__dataclass_fields__", ())
+    given = {name: getattr(chosen, name) for name in fields}
+    return {f"chosen_{name}": value for name, value in given.items() if isinstance(value, UUID | datetime)}
+
+
+def _named(chosen: Any) -> tuple[Hashable, Any]:
+    """What is the same in all choices that have the same statement, and the choice with parameters for the rest."""
+    varying = _varying(chosen)
+    if not varying:
+        return chosen, chosen
+    alike = replace(chosen, **dict.fromkeys((name.removeprefix("chosen_") for name in varying), None))
+    named = replace(chosen, **{name.removeprefix("chosen_"): bindparam(name) for name in varying})
+    return (alike, *varying), named
 
 
 def _count(of: ColumnElement[Any]) -> Select[Any]:

@@ -5,11 +5,12 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from infrastructure.log import EVENTS
 from infrastructure.rows import columns, table
 from infrastructure.services import Services
+from infrastructure.statements import Statement
 from infrastructure.tokens import Claims
 from models.accounts import SessionRow, User, UserRow
 from models.errors import Unauthenticated
@@ -22,6 +23,16 @@ USERS, SESSIONS = table(UserRow), table(SessionRow)
 
 _SEEN = func.coalesce(select(func.max(EVENTS.c.seq)).where(EVENTS.c.owner_id == USERS.c.id).scalar_subquery(), 0)
 """Of the user: the place of their last event."""
+_SIGNED_IN = Statement(
+    select(*columns(UserRow, User), _SEEN)
+    .join(SESSIONS, SESSIONS.c.user_id == USERS.c.id)
+    .where(SESSIONS.c.id == bindparam("session"), SESSIONS.c.revoked_at.is_(None), USERS.c.id == bindparam("user"))
+)
+_KEY = Statement(
+    select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, _SEEN)
+    .join(KEYS, KEYS.c.user_id == USERS.c.id)
+    .where(KEYS.c.secret_hash == bindparam("secret_hash"))
+)
 
 
 async def authorization(services: Services, header: str | None, api_key: str | None = None) -> Viewer | None:
@@ -55,20 +66,10 @@ async def authenticate(services: Services, token: str) -> Viewer:
 
 
 async def _by_session(services: Services, claims: Claims) -> Viewer:
-    signed_in = (
-        select(*columns(UserRow, User), _SEEN)
-        .join(SESSIONS, SESSIONS.c.user_id == USERS.c.id)
-        .where(
-            SESSIONS.c.id == claims.session_id,
-            SESSIONS.c.revoked_at.is_(None),
-            USERS.c.id == claims.user_id,
-        )
-    )
-    async with services.database.read() as connection:
-        row = (await connection.execute(signed_in)).one_or_none()
-    if row is None:
+    rows = await services.database.rows(_SIGNED_IN, session=claims.session_id, user=claims.user_id)
+    if not rows:
         raise Unauthenticated("This sign-in has ended: sign in again.", "REVOKED")
-    *user, seen = row
+    *user, seen = rows[0]
     return Viewer(User(*user), claims.session_id, claims.expires_at, EVERY_SCOPE, seen=seen)
 
 
@@ -83,16 +84,10 @@ async def _by_key(services: Services, secret: str) -> Viewer:
 
 
 async def _key(services: Services, secret_hash: str) -> tuple[Viewer, UUID, datetime | None]:
-    stored = (
-        select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, _SEEN)
-        .join(KEYS, KEYS.c.user_id == USERS.c.id)
-        .where(KEYS.c.secret_hash == secret_hash)
-    )
-    async with services.database.read() as connection:
-        row = (await connection.execute(stored)).one_or_none()
-    if row is None:
+    rows = await services.database.rows(_KEY, secret_hash=secret_hash)
+    if not rows:
         raise _no_key()
-    *user, key_id, scopes, last_used_at, revoked_at, seen = row
+    *user, key_id, scopes, last_used_at, revoked_at, seen = rows[0]
     if revoked_at is not None:
         raise Unauthenticated("The API key has been revoked.", "REVOKED")
     return Viewer(User(*user), None, None, granted(scopes), key_id, seen), key_id, last_used_at

@@ -5,10 +5,11 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from infrastructure.rows import columns, read_all, read_one, saving, table, values
 from infrastructure.services import Services
+from infrastructure.statements import Among, Statement
 from models import facts
 from models.enums import ApiScope, EventType, MarketAlertKind
 from models.errors import Refused, invalid, missing
@@ -23,6 +24,11 @@ from resolvers.scopes import needs
 
 ALERTS = table(MarketAlertRow)
 _COLUMNS = columns(MarketAlertRow, MarketAlert)
+_MINE = Statement(
+    select(*_COLUMNS)
+    .where(Among(ALERTS.c.owner_id, "ids"), ALERTS.c.owner_id == bindparam("owner"))
+    .order_by(ALERTS.c.created_at, ALERTS.c.id)
+)
 
 
 @needs(ApiScope.TRADE)
@@ -105,9 +111,7 @@ alerts_by_id = mine_by_id(MarketAlertRow, MarketAlert)
 
 async def alerts_by_owner(ctx: Context, ids: Sequence[UUID]) -> list[list[MarketAlert]]:
     """A loader's batch: the viewer's alerts, oldest first; nobody else's."""
-    mine = select(*_COLUMNS).where(ALERTS.c.owner_id.in_(ids), ALERTS.c.owner_id == ctx.owner_id)
-    async with ctx.services.database.read() as connection:
-        found = await read_all(connection, MarketAlert, mine.order_by(ALERTS.c.created_at, ALERTS.c.id))
+    found = [MarketAlert(*row) for row in await ctx.rows_now(_MINE, ids=ids, owner=ctx.owner_id)]
     return [[alert for alert in found if alert.owner_id == key] for key in ids]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Select, null, select
+from sqlalchemy import Dialect, Select, null, select
 
 from infrastructure import log
 from models.cursors import Cursor, CursorExpired, parse
@@ -14,7 +14,7 @@ from models.events import EventFilter, EventRow, RecordedEvent
 from models.facts import OrderAsOf
 from models.orders import Order
 from resolvers.context import Context
-from resolvers.paging import KEY_BITS, Listing, Page, PageArgs
+from resolvers.paging import KEY_BITS, SIZE, Form, Listing, Page, PageArgs
 
 
 def cursor_of(ctx: Context, seq: int) -> str:
@@ -68,13 +68,10 @@ class EventListing(Listing[RecordedEvent]):
         """The number in a cursor."""
         return [place_of(ctx, cursor, argument)]
 
-    def _statement(
-        self, ctx: Context, chosen: Any, args: PageArgs, parents: list[Hashable], *, down: bool
-    ) -> Select[Any]:
+    def _statement(self, dialect: Dialect, chosen: Any, form: Form) -> Select[Any]:
         if self.parent is not None:
-            return super()._statement(ctx, chosen, args, parents, down=down)
-        between, limit = self._between(ctx, args), self._size(ctx, args) + 1
-        return log.picked([*self.columns, null()], chosen, between, limit, down=down)
+            return super()._statement(dialect, chosen, form)
+        return log.picked([*self.columns, null()], chosen, self._between(form), SIZE, down=form.backwards)
 
 
 TRAIL = EventListing(EventRow, RecordedEvent, ("seq",), owned=False, conditions=log.conditions)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from infrastructure.cache import Kind
 from infrastructure.database import Database
 from infrastructure.rows import columns, table
+from infrastructure.statements import Among, Statement
 from models.candles import Candle, CandleRow
 from models.enums import CandleInterval
 from models.marketdata import Instrument, InstrumentRow, Quote
@@ -20,6 +21,7 @@ CATALOGUE_TTL_S = 10.0
 """How old what is shown of the catalogue may be: imports change it, and are no events."""
 
 INSTRUMENTS, CANDLES = table(InstrumentRow), table(CandleRow)
+_INSTRUMENTS = Statement(select(*columns(InstrumentRow, Instrument)).where(Among(INSTRUMENTS.c.symbol, "symbols")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,7 @@ class CandleKey:
 @cached(Kind("instruments by symbol", Instrument | None, CATALOGUE_TTL_S, shared=True, if_error=True))
 async def instruments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Instrument | None]:
     """The instruments of these symbols, None where there is none; they are anybody's to see."""
-    async with ctx.services.database.read() as connection:
-        found = await read_instruments(connection, symbols)
+    found = {row[0]: Instrument(*row) for row in await ctx.rows(_INSTRUMENTS, symbols=symbols)}
     return [found.get(symbol) for symbol in symbols]
 
 

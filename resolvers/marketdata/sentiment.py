@@ -8,7 +8,8 @@ from sqlalchemy import select
 # SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
 from sqlalchemy.dialects.postgresql import insert
 
-from infrastructure.rows import columns, read_all, table, values
+from infrastructure.rows import columns, table, values
+from infrastructure.statements import Among, Statement
 from models import facts
 from models.enums import ApiScope, ErrorCode, Role
 from models.errors import Fault, Refused, invalid, missing, refuse_if
@@ -21,6 +22,7 @@ from resolvers.requests import Done
 from resolvers.scopes import needs
 
 SENTIMENTS = table(SentimentRow)
+_LATEST = Statement(select(*columns(SentimentRow, Sentiment)).where(Among(SENTIMENTS.c.symbol, "symbols")))
 SOURCE_LENGTH_MAX = 100
 ANALYSTS = (Role.ANALYST, Role.ADMIN)
 
@@ -70,9 +72,7 @@ def _faults(score: Decimal, confidence: Decimal, source: str) -> list[Fault]:
 
 async def sentiments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Sentiment | None]:
     """A loader's batch: the latest of each instrument, for anybody."""
-    statement = select(*columns(SentimentRow, Sentiment)).where(SENTIMENTS.c.symbol.in_(symbols))
-    async with ctx.services.database.read() as connection:
-        found = {each.symbol: each for each in await read_all(connection, Sentiment, statement)}
+    found = {each.symbol: each for each in [Sentiment(*row) for row in await ctx.rows_now(_LATEST, symbols=symbols)]}
     return [found.get(symbol) for symbol in symbols]
 
 

@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from infrastructure.cache import Kind
 from infrastructure.database import Transaction as UnitOfWork
 from infrastructure.rows import columns, read_all, table, values
+from infrastructure.statements import Among, Statement
 from models import facts
 from models.allocations import TargetAllocation, TargetAllocationRow, allocation_faults
 from models.enums import ApiScope
@@ -26,16 +26,16 @@ from resolvers.requests import Done
 from resolvers.scopes import needs
 
 TARGETS = table(TargetAllocationRow)
+_TARGETS = select(*columns(TargetAllocationRow, TargetAllocation))
+_OF_MINE = Statement(_TARGETS.where(Among(TARGETS.c.portfolio_id, "ids"), TARGETS.c.owner_id == bindparam("owner")))
 
 
 @cached(Kind("targets of a portfolio", list[TargetAllocation], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
 async def targets_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[TargetAllocation]]:
     """A loader's batch: the targets of the viewer's portfolios, the largest first."""
-    statement = _targets().where(TARGETS.c.portfolio_id.in_(ids), TARGETS.c.owner_id == ctx.owner_id)
     found: dict[UUID, list[TargetAllocation]] = defaultdict(list)
-    async with ctx.services.database.read() as connection:
-        for each in await read_all(connection, TargetAllocation, statement):
-            found[each.portfolio_id].append(each)
+    for each in [TargetAllocation(*row) for row in await ctx.rows(_OF_MINE, ids=ids, owner=ctx.owner_id)]:
+        found[each.portfolio_id].append(each)
     return [sorted(found[key], key=_largest_first) for key in ids]
 
 
@@ -58,7 +58,7 @@ async def set_target_allocations(
     async with ctx.services.database.write() as tx:
         portfolio = await store.locked(tx, ctx, portfolio_id)
         await _refuse_unknown(tx, [symbol for symbol, _ in given])
-        statement = _targets().where(TARGETS.c.portfolio_id == portfolio_id)
+        statement = _TARGETS.where(TARGETS.c.portfolio_id == portfolio_id)
         standing = await read_all(tx.connection, TargetAllocation, statement)
         if sorted(standing, key=_largest_first) == wanted:
             return Done(portfolio, ctx.position)
@@ -80,10 +80,6 @@ async def _refuse_unknown(tx: UnitOfWork, symbols: Sequence[str]) -> None:
             if symbol not in known
         ]
     )
-
-
-def _targets() -> Select[Any]:
-    return select(*columns(TargetAllocationRow, TargetAllocation))
 
 
 def _largest_first(target: TargetAllocation) -> tuple[Decimal, str]:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from infrastructure.cache import Kind
 from infrastructure.rows import columns
+from infrastructure.statements import Among, Statement
 from models.enums import AggregateType
 from models.facts import MARKET_ID
 from models.marketdata import Quote
@@ -48,6 +49,15 @@ class Held:
 
 
 _PORTFOLIO, _POSITION = columns(PortfolioRow, Portfolio), columns(PositionRow, Position)
+_THEN = or_(POSITIONS.c.closed_at.is_(None), POSITIONS.c.closed_at >= bindparam("since"))
+_HELD = Statement(
+    select(*_PORTFOLIO, *_POSITION)
+    .select_from(PORTFOLIOS.outerjoin(POSITIONS, and_(POSITIONS.c.portfolio_id == PORTFOLIOS.c.id, _THEN)))
+    .where(Among(PORTFOLIOS.c.id, "ids"), PORTFOLIOS.c.owner_id == bindparam("owner"))
+)
+_STATUS = Statement(
+    select(MARKET.c.trading_state, MARKET.c.trading_reason, MARKET.c.trading_since, MARKET.c.resume_after)
+)
 
 portfolios_by_id = mine_by_id(PortfolioRow, Portfolio, PORTFOLIO)
 transactions_by_id = mine_by_id(TransactionRow, Transaction)
@@ -67,24 +77,13 @@ async def held_by_portfolio(ctx: Context, keys: Sequence[tuple[UUID, datetime]])
     Portfolio and positions are read in one statement: a fill that came between two would make up a figure.
     """
     ids, days = zip(*keys, strict=True)
-    held = and_(
-        POSITIONS.c.portfolio_id == PORTFOLIOS.c.id,
-        or_(POSITIONS.c.closed_at.is_(None), POSITIONS.c.closed_at >= min(days)),
-    )
-    statement = (
-        select(*_PORTFOLIO, *_POSITION)
-        .select_from(PORTFOLIOS.outerjoin(POSITIONS, held))
-        .where(PORTFOLIOS.c.id.in_(ids), PORTFOLIOS.c.owner_id == ctx.owner_id)
-    )
     portfolios: dict[UUID, Portfolio] = {}
     holdings: dict[UUID, list[Position]] = defaultdict(list)
-    async with ctx.services.database.read() as connection:
-        for row in (await connection.execute(statement)).all():
-            fields = tuple(row)
-            portfolio = Portfolio(*fields[: len(_PORTFOLIO)])
-            portfolios[portfolio.id] = portfolio
-            if fields[len(_PORTFOLIO)] is not None:
-                holdings[portfolio.id].append(Position(*fields[len(_PORTFOLIO) :]))
+    for row in await ctx.rows(_HELD, ids=ids, owner=ctx.owner_id, since=min(days)):
+        if row[0] not in portfolios:
+            portfolios[row[0]] = Portfolio(*row[: len(_PORTFOLIO)])
+        if row[len(_PORTFOLIO)] is not None:
+            holdings[row[0]].append(Position(*row[len(_PORTFOLIO) :]))
     return [Held(mine, tuple(holdings[key])) if (mine := portfolios.get(key)) else None for key in ids]
 
 
@@ -106,9 +105,8 @@ def latest(ctx: Context, positions: Sequence[Position]) -> dict[str, Quote]:
 )
 async def market_statuses(ctx: Context, keys: Sequence[int]) -> list[TradingStatus]:
     """A loader's batch: what holds for everybody (there is one row, whatever the key)."""
-    statement = select(MARKET.c.trading_state, MARKET.c.trading_reason, MARKET.c.trading_since, MARKET.c.resume_after)
-    async with ctx.services.database.read() as connection:
-        status = TradingStatus(*(await connection.execute(statement)).one())
+    (row,) = await ctx.rows(_STATUS)
+    status = TradingStatus(*row)
     return [status for _ in keys]
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from infrastructure.cache import Kind
+from infrastructure.statements import Among, Statement
 from models.enums import RiskLimitKind
 from models.equity import LOSSES, Figure
 from models.money import divide, exact
@@ -64,16 +65,17 @@ async def alerts_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: Al
     return await ALERTS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
 
 
+_WORKING = Statement(
+    select(ORDERS.c.portfolio_id, func.count())
+    .where(Among(ORDERS.c.portfolio_id, "ids"), ORDERS.c.owner_id == bindparam("owner"), IS_WORKING)
+    .group_by(ORDERS.c.portfolio_id)
+)
+
+
 @cached(Kind("working orders of a portfolio", int, TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
 async def working_counts(ctx: Context, ids: Sequence[UUID]) -> list[int]:
     """A loader's batch: how many orders are working in the viewer's portfolios."""
-    statement = (
-        select(ORDERS.c.portfolio_id, func.count())
-        .where(ORDERS.c.portfolio_id.in_(ids), ORDERS.c.owner_id == ctx.owner_id, IS_WORKING)
-        .group_by(ORDERS.c.portfolio_id)
-    )
-    async with ctx.services.database.read() as connection:
-        found = {row[0]: row[1] for row in await connection.execute(statement)}
+    found: dict[UUID, int] = dict(await ctx.rows(_WORKING, ids=ids, owner=ctx.owner_id))
     return [found.get(key, 0) for key in ids]
 
 

@@ -13,7 +13,7 @@ from tests.support.server import Server
 from tests.support.wire import Client, client_of
 
 # So that their asserts say what they saw.
-pytest.register_assert_rewrite("tests.e2e.books", "tests.e2e.trading")
+pytest.register_assert_rewrite(*(f"tests.e2e.{each}" for each in ("books", "effects", "readers", "trading")))
 
 SETTINGS: dict[str, Any] = {
     "limit_register_per_address": "1000/hour",

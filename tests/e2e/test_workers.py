@@ -1,56 +1,19 @@
 """Workers as real processes: killed at random, each handler's effect is there once."""
 
 import random
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
-from infrastructure.bus import CHECKPOINTS, DEAD_LETTERS
 from infrastructure.database import Database
-from models.enums import EventType
-from resolvers.alerts.store import NOTIFICATIONS
-from resolvers.registry import HANDLERS
 from tests.e2e.conftest import SETTINGS
+from tests.e2e.effects import check_told, dealt_with
 from tests.e2e.trading import Load, all_settled, open_account, until
 from tests.support.house import settings_for
-from tests.support.log_race import whole_log
 from tests.support.server import Server, Worker
 from tests.support.servers import PostgresDatabases
 
 pytestmark = pytest.mark.timeout(300)
-
-TELLS = {
-    "order-placed": EventType.ORDER_PLACED,
-    "order-executed": EventType.ORDER_EXECUTED,
-    "position-closed": EventType.POSITION_CLOSED,
-    "trading-paused": EventType.TRADING_PAUSED,
-}
-"""Handlers that tell each event's owner, all of whose preferences say yes."""
-
-
-async def dealt_with(database: Database) -> bool:
-    """Whether every handler has dealt with every event of its own."""
-    events = await whole_log(database)
-    async with database.read() as connection:
-        places = {row.handler: row.seq for row in await connection.execute(select(CHECKPOINTS))}
-    last = {handler.name: [e.seq for e in events if e.type in handler.types] for handler in HANDLERS}
-    return all(places[name] >= max(own, default=0) for name, own in last.items())
-
-
-async def check_told(database: Database) -> None:
-    """Of each event its handlers have told the owner, once, and there is an event of that, once."""
-    events = await whole_log(database)
-    async with database.read() as connection:
-        rows = (await connection.execute(select(NOTIFICATIONS))).all()
-        dead = (await connection.execute(select(DEAD_LETTERS))).all()
-    told = Counter((row.handler, row.event_seq) for row in rows)
-    due = Counter((name, event.seq) for name, kind in TELLS.items() for event in events if event.type is kind)
-    assert told == due
-    sent = [event.aggregate_id for event in events if event.type is EventType.NOTIFICATION_SENT]
-    assert sorted(sent) == sorted(row.id for row in rows)
-    assert dead == []
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])

@@ -57,7 +57,7 @@ async def open_account(client: Client, email: str) -> Account:
 
 @dataclass
 class Load:
-    """Clients of one account at work, while it is entered.
+    """Clients of one account at work, while it is entered, each with a pause after what it did.
 
     What was acknowledged stands here by its key; what was not is asked again. `refused` counts the answers that said
     that it could not be done now, by HTTP status and code; any other answer fails the load.
@@ -67,6 +67,7 @@ class Load:
     account: Account
     seed: int
     clients: int = 4
+    pause_s: float = 0
     orders: dict[str, str] = field(default_factory=dict)
     deposits: dict[str, str] = field(default_factory=dict)
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -136,6 +137,7 @@ class Load:
             else:
                 await self._order(key, chance)
             await self._noted()
+            await asyncio.sleep(self.pause_s)
 
     async def _order(self, key: str, chance: random.Random) -> None:
         request = {

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from infrastructure.services import Services
 from models.enums import AggregateType, ApiScope, ErrorCode, EventType, Role
@@ -30,6 +30,7 @@ from resolvers.risk.commands import pause_trading
 from resolvers.scopes import NEEDS, needs
 from resolvers.signed_in import while_signed_in
 from tests.support.clock import START, ManualClock
+from tests.support.market import statements
 from tests.support.people import ADDRESS, PASSWORD, anonymous, context_of, events_of, signed_up, story_of
 
 READ, TRADE, ADMIN = ApiScope
@@ -165,16 +166,9 @@ async def test_authenticate_when_a_key_is_presented_then_one_statement_answers_a
     services: Services,
 ) -> None:
     new = await made(services, await signed_up(services))
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "api_keys" in statement:
-            statements.append(statement.split(maxsplit=1)[0])
-
-    for engine in (services.database.reader, services.database.writer):
-        event.listen(engine.sync_engine, "before_cursor_execute", note)
-    await authenticate(services, new.secret)
-    assert statements == ["SELECT"]
+    with statements(services) as seen:
+        await authenticate(services, new.secret)
+    assert [each.split(maxsplit=1)[0] for each in seen if "api_keys" in each] == ["SELECT"]
 
 
 async def test_key_when_used_then_its_last_use_is_kept_to_the_minute_and_no_event_tells_of_it(

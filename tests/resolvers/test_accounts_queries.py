@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import sqlalchemy
 
 from infrastructure.services import Services
 from models.enums import Role
@@ -20,14 +19,13 @@ def statements(services: Services) -> Iterator[list[str]]:
     """The SQL statements that read users; the relay reads the log beside them."""
     seen: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def note(statement: str, _given: Any) -> None:
         if "FROM users" in statement:
             seen.append(statement)
 
-    engine = services.database.reader.sync_engine
-    sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+    services.database.bare.heard.append(note)
     yield seen
-    sqlalchemy.event.remove(engine, "before_cursor_execute", note)
+    services.database.bare.heard.remove(note)
 
 
 async def reason(services: Services, header: str) -> str:

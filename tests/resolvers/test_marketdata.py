@@ -3,7 +3,7 @@ import dataclasses
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import event, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from infrastructure.feed import SimulatedFeed, store_quotes
 from infrastructure.rows import columns, table, values
@@ -24,6 +24,7 @@ from resolvers.marketdata.queries import (
 )
 from resolvers.paging import PageArgs
 from tests.support.clock import START
+from tests.support.market import statements
 from tests.support.people import anonymous
 
 INSTRUMENTS = table(InstrumentRow)
@@ -83,25 +84,23 @@ async def test_seed_catalogue_when_done_again_then_what_is_there_stays_and_what_
 
 
 async def test_instrument_when_many_are_asked_for_at_once_then_one_statement_answers_all(market: Services) -> None:
-    statements: list[str] = []
-    event.listen(market.database.reader.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     ctx = anonymous(market)
     symbols = ["TSLA", "AAPL", "NOPE", "aapl", "", "AAPL"]
-    found = await asyncio.gather(*(instrument(ctx, symbol) for symbol in symbols))
+    with statements(market) as seen:
+        found = await asyncio.gather(*(instrument(ctx, symbol) for symbol in symbols))
     assert [each and each.symbol for each in found] == ["TSLA", "AAPL", None, None, None, "AAPL"]
-    assert len([statement for statement in statements if "instruments" in statement]) == 1
+    assert len([statement for statement in seen if "instruments" in statement]) == 1
 
 
 async def test_latest_quote_when_asked_then_memory_answers_without_a_statement(market: Services) -> None:
     quotes = SimulatedFeed(1, CATALOGUE).quotes(START)
     market.quotes.put(quotes)
-    statements: list[str] = []
-    event.listen(market.database.reader.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     ctx = anonymous(market)
-    found = await asyncio.gather(latest_quote(ctx, "MSFT"), latest_quote(ctx, "NOPE"), latest_quote(ctx, "AAPL"))
+    with statements(market) as seen:
+        found = await asyncio.gather(latest_quote(ctx, "MSFT"), latest_quote(ctx, "NOPE"), latest_quote(ctx, "AAPL"))
     assert list(found) == [quotes[1], None, quotes[0]]
     assert await quotes_by_symbol(ctx, ["AAPL", "NOPE"]) == [quotes[0], None]
-    assert [statement for statement in statements if "quotes" in statement] == []
+    assert [statement for statement in seen if "quotes" in statement] == []
 
 
 async def test_quotes_in_when_inside_a_transaction_then_the_table_answers_exactly_and_not_memory(

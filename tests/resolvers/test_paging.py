@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as drawn
 from hypothesis import strategies as st
-from sqlalchemy import event, insert
+from sqlalchemy import insert
 
 from infrastructure.rows import table
 from infrastructure.services import Services
@@ -25,6 +25,7 @@ from resolvers.marketdata.commands import seed_catalogue
 from resolvers.marketdata.queries import instruments
 from resolvers.paging import Listing, Page, PageArgs, decode, encode
 from tests.support.clock import START
+from tests.support.market import statements
 from tests.support.people import anonymous
 
 SYMBOLS = sorted(listing.symbol for listing in CATALOGUE)
@@ -186,11 +187,10 @@ async def test_page_when_many_parents_ask_then_one_statement_gives_each_the_page
     market: Services, args: PageArgs
 ) -> None:
     alone = [await BY_CLASS.page(anonymous(market), args, None, each) for each in CLASSES]
-    statements: list[str] = []
-    event.listen(market.database.reader.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     ctx = anonymous(market)
-    together = await asyncio.gather(*(BY_CLASS.page(ctx, args, None, each) for each in CLASSES))
-    counts = await asyncio.gather(*(page.count() for page in together))
+    with statements(market) as seen_sql:
+        together = await asyncio.gather(*(BY_CLASS.page(ctx, args, None, each) for each in CLASSES))
+        counts = await asyncio.gather(*(page.count() for page in together))
 
     def seen(page: Page[Instrument]) -> tuple[Any, ...]:
         return page.items, page.cursors, page.has_next_page, page.has_previous_page
@@ -198,7 +198,7 @@ async def test_page_when_many_parents_ask_then_one_statement_gives_each_the_page
     assert [seen(page) for page in together] == [seen(page) for page in alone]
     assert [len(page.items) for page in together][1] == 0
     assert counts == [16, 0, 6]
-    assert len([statement for statement in statements if "instruments" in statement]) == 2
+    assert len([statement for statement in seen_sql if "instruments" in statement]) == 2
 
 
 async def test_page_when_the_list_is_owned_then_an_anonymous_caller_is_refused(services: Services) -> None:

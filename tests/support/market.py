@@ -173,17 +173,23 @@ async def row_counts(services: Services) -> dict[str, int]:
 
 @contextmanager
 def statements(services: Services) -> Iterator[list[str]]:
-    """The SQL that runs meanwhile, on either engine."""
+    """The SQL that runs meanwhile, on either engine or the bare driver."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         seen.append(statement)
 
+    def note_bare(statement: str, _given: Any) -> None:
+        seen.append(statement)
+
     engines = (services.database.reader.sync_engine, services.database.writer.sync_engine)
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
+    heard = services.database.bare.heard
+    heard.append(note_bare)
     try:
         yield seen
     finally:
+        heard.remove(note_bare)
         for engine in engines:
             event.remove(engine, "before_cursor_execute", note)

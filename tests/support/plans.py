@@ -1,7 +1,7 @@
 """How a database means to run a statement: what of its plan would not do where there is a lot of data."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,19 +46,25 @@ class Statement:
 
 @contextmanager
 def asked(services: Services) -> Iterator[list[Statement]]:
-    """The statements with a plan that run meanwhile, on either engine."""
+    """The statements with a plan that run meanwhile, on either engine or the bare driver."""
     seen: list[Statement] = []
 
     def note(_connection: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, many: bool) -> None:
         if sql.lstrip().startswith(_PLANNED) and "INSERT INTO" not in sql:
             seen.append(Statement(sql, parameters[0] if many else parameters))
 
+    def note_bare(sql: str, parameters: Sequence[Any]) -> None:
+        note(None, None, sql, tuple(parameters), None, many=False)
+
     engines = (services.database.reader.sync_engine, services.database.writer.sync_engine)
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
+    heard = services.database.bare.heard
+    heard.append(note_bare)
     try:
         yield seen
     finally:
+        heard.remove(note_bare)
         for engine in engines:
             event.remove(engine, "before_cursor_execute", note)
 
