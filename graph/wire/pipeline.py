@@ -47,6 +47,8 @@ class Prepared:
     operation: OperationDefinitionNode | None = None
     executor: Executor[Any] | None = None
     refusal: Answer | None = None
+    is_new: bool = False
+    """Whether its document had to be parsed and validated for it."""
 
     @property
     def kind(self) -> OperationType | None:
@@ -149,7 +151,7 @@ class Pipeline:
         )
         if isinstance(executor, list):
             return Prepared(request, document, operation, refusal=Answer.refused(*executor))
-        return Prepared(request, document, operation, executor)
+        return Prepared(request, document, operation, executor, is_new=not known)
 
     async def answer(self, prepared: Prepared, ctx: Context) -> Answer:
         """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""
