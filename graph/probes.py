@@ -93,6 +93,9 @@ async def _look(services: Services) -> None:
         pass  # as it was when it could be known last
     for role, used in services.database.used.items():
         gauges.connections.labels(role).set(used)
+    if services.database.replica is not None:
+        for outcome, count in vars(services.database.replica.counts).items():
+            gauges.replica_reads.labels(outcome).set(count)
     for kind, counts in services.cache.counts.items():
         for source, count in vars(counts).items():
             gauges.cached.labels(kind, source).set(count)

@@ -120,13 +120,18 @@ class Sqlite:
         await connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A connection, and when it was opened by the loop's clock."""
+@dataclass(slots=True)
+class Line:
+    """A connection, and when it was opened by the loop's clock.
+
+    `epoch` and `reached`: which log it leads to, and up to where that was there, when somebody asked last.
+    """
 
     connection: Any
     opened_at: float
-    is_new: bool = False
+    is_new: bool = True
+    epoch: str = ""
+    reached: int = -1
 
 
 class Bare:
@@ -137,7 +142,7 @@ class Bare:
         self.heard: list[Heard] = []
         """Told of each statement before it is sent: its text and parameters."""
         self._places = asyncio.Semaphore(size)
-        self._idle: list[_Line] = []
+        self._idle: list[Line] = []
         self._closed = False
         self.used = 0
 
@@ -162,7 +167,7 @@ class Bare:
                     raise
 
     @contextlib.asynccontextmanager
-    async def lent(self) -> AsyncIterator[_Line]:
+    async def lent(self) -> AsyncIterator[Line]:
         """One of the connections; it is given back, or closed if there may be something wrong with it."""
         if self._places.locked():
             async with asyncio.timeout(WAIT_S):
@@ -185,7 +190,7 @@ class Bare:
             self.used -= 1
             self._places.release()
 
-    async def _line(self) -> _Line:
+    async def _line(self) -> Line:
         now = asyncio.get_running_loop().time()
         while self._idle:
             line = self._idle.pop()
@@ -197,13 +202,14 @@ class Bare:
         return self._idle.pop()
 
     async def _open(self, now: float) -> None:
-        self._idle.append(_Line(await self.driver.connect(), now, is_new=True))
+        self._idle.append(Line(await self.driver.connect(), now))
 
-    async def _give_back(self, line: _Line) -> None:
+    async def _give_back(self, line: Line) -> None:
         if self._closed:
             await to_its_end(self.driver.close(line.connection))
         else:
-            self._idle.append(_Line(line.connection, line.opened_at) if line.is_new else line)
+            line.is_new = False
+            self._idle.append(line)
 
     async def close(self) -> None:
         """Close every connection; one that is still lent is closed when it comes back."""

@@ -17,12 +17,14 @@ from sqlalchemy.pool import NullPool
 
 from infrastructure import log
 from infrastructure.bare import Bare, Driver, Postgres, Sqlite, to_its_end
+from infrastructure.replica import PATIENCE_S, Replica
 from infrastructure.settings import Settings
 from infrastructure.statements import Row, Statement
 from models.events import Event
 
 # What drivers and pools raise as it is, without SQLAlchemy's wrapping, when no answer comes.
 _SILENCE = (OSError, TimeoutError, sqlalchemy.exc.TimeoutError, asyncpg.InternalClientError)
+CONNECT_S = 5.0
 _DRIVERS = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError)
 _CLOSED = "connection is closed"
 _SQLITE_LOST = {
@@ -83,6 +85,10 @@ class Database:
         engines = (_sqlite if self.dialect == "sqlite" else _postgresql)(settings)
         self.writer, self.reader, self._patient, driver = engines
         self.bare = Bare(driver, settings.reader_pool)
+        copy = _bare(settings, settings.database_read_url, PATIENCE_S) if settings.database_read_url else None
+        self.replica = None if copy is None else Replica(copy, settings.reader_pool)
+        self.written = 0
+        """The log's position behind what this process has written last."""
         self._queue: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         )
@@ -96,7 +102,8 @@ class Database:
         """How many connections are lent just now, by what they do."""
         engines = {"writer": self.writer, "reader": self.reader}
         lent = {role: engine.pool.checkedout() for role, engine in engines.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
-        return {**lent, "bare": self.bare.used}
+        copies = {} if self.replica is None else {"replica": self.replica.bare.used}
+        return {**lent, "bare": self.bare.used, **copies}
 
     @contextlib.asynccontextmanager
     async def write(self, *, unhurried: bool = False) -> AsyncIterator[Transaction]:
@@ -117,6 +124,7 @@ class Database:
             with _watched():
                 await _commit(connection)
         if transaction.position:
+            self.written = max(self.written, transaction.position)
             for listener in self.listeners:
                 listener(transaction.events, transaction.position)
 
@@ -134,6 +142,17 @@ class Database:
         """
         with _translated():
             return await self.bare.rows(statement, values)
+
+    async def rows_since(self, statement: Statement, epoch: str, position: int, **values: Any) -> list[Row]:
+        """Likewise, of what only events change: by a replica, where there is one that has come so far.
+
+        It has what this process has written too. Raises as `rows` does.
+        """
+        if self.replica is not None:
+            found = await self.replica.rows(statement, values, epoch, max(position, self.written))
+            if found is not None:
+                return found
+        return await self.rows(statement, **values)
 
     @contextlib.asynccontextmanager
     async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
@@ -175,6 +194,8 @@ class Database:
         if self._looking is not None:
             self._looking.close()
         await self.bare.close()
+        if self.replica is not None:
+            await self.replica.close()
         await self.reader.dispose()
         await self.writer.dispose()
 
@@ -290,8 +311,9 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
     cursor.close()
 
 
-def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine, Driver]:
-    server = {
+def _server(settings: Settings) -> dict[str, str]:
+    """What each session is told."""
+    return {
         "application_name": "tradegraph",
         "jit": "off",
         "timezone": "UTC",
@@ -299,7 +321,19 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngi
         "lock_timeout": str(settings.lock_timeout_ms),
         "idle_in_transaction_session_timeout": str(2 * settings.statement_timeout_ms),
     }
-    arguments = {"timeout": 5, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
+
+
+def _bare(settings: Settings, url: str, connect_s: float) -> Postgres:
+    dialect: Any = make_url(url).get_dialect()()
+    _, given = dialect.create_connect_args(make_url(url))
+    told = _server(settings) | {"default_transaction_read_only": "on"}
+    patience = {"timeout": connect_s, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
+    return Postgres(dialect, {**given, **patience, "server_settings": told})
+
+
+def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine, Driver]:
+    server = _server(settings)
+    arguments = {"timeout": CONNECT_S, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
 
     def engine(size: int, read_only: str, **more: Any) -> AsyncEngine:
         return create_async_engine(
@@ -320,9 +354,10 @@ def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngi
         settings.url,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"timeout": 5, "server_settings": server | endless | {"default_transaction_read_only": "off"}},
+        connect_args={
+            "timeout": CONNECT_S,
+            "server_settings": server | endless | {"default_transaction_read_only": "off"},
+        },
     )
     reader = engine(settings.reader_pool, "on", isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
-    _, given = reader.dialect.create_connect_args(make_url(settings.url))
-    bare = {**given} | arguments | {"server_settings": server | {"default_transaction_read_only": "on"}}
-    return engine(settings.writer_pool, "off"), reader, patient, Postgres(reader.dialect, bare)
+    return engine(settings.writer_pool, "off"), reader, patient, _bare(settings, settings.url, CONNECT_S)

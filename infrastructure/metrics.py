@@ -50,6 +50,12 @@ class Metrics:
             ["kind", "source"],
             registry=registry,
         )
+        self.replica_reads = Gauge(
+            "tradegraph_replica_reads",
+            "Readings that a replica could answer: it did (served), had not come so far (behind), or was gone.",
+            ["outcome"],
+            registry=registry,
+        )
         self._counted: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def operation(self, kind: str, outcome: str, seconds: float) -> None:

@@ -44,6 +44,8 @@ class Settings(LimitSettings):
     """`production`: no secret, demo or introspection by default, and what browsers are told is stricter."""
     database_url: str = Field(default="", validation_alias="DATABASE_URL")
     """`postgresql://…` or `sqlite:///…`; empty: the embedded SQLite database under `home`."""
+    database_read_url: str = Field(default="", validation_alias="DATABASE_READ_URL")
+    """`postgresql://…` of a copy of it that follows (a hot standby), or of several: read for showing; empty: none."""
     redis_url: str = Field(default="", validation_alias="REDIS_URL")
     """`redis://…`, `rediss://…` (TLS) or `unix://…`; empty: processes share nothing but the database."""
     redis_timeout_ms: int = Field(default=200, ge=10)
@@ -61,6 +63,8 @@ class Settings(LimitSettings):
 
     operation_ms: int = Field(default=5000, ge=1)
     """How long a query or mutation may take."""
+    executor: Literal["compiled", "interpreted"] = "compiled"
+    """What executes operations: plans that are compiled once for each, or graphql-core's interpreter."""
     body_bytes_max: int = Field(default=256 * 1024, ge=1024)
     json_depth_max: int = Field(default=64, ge=8)
     document_tokens_max: int = Field(default=2000, ge=100)
@@ -160,7 +164,7 @@ class Settings(LimitSettings):
     statement_timeout_ms: int = Field(default=5000, ge=1)
     lock_timeout_ms: int = Field(default=3000, ge=1)
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_read_url")
     @classmethod
     def _with_driver(cls, url: str) -> str:
         for plain, driven in (("postgresql://", "postgresql+asyncpg://"), ("postgres://", "postgresql+asyncpg://")):
@@ -169,8 +173,16 @@ class Settings(LimitSettings):
         if url.startswith("sqlite:///"):
             return "sqlite+aiosqlite:///" + url.removeprefix("sqlite:///")
         if url and not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite:///")):
-            raise ValueError("DATABASE_URL has to start with postgresql:// or sqlite:///")
+            raise ValueError("it has to start with postgresql:// or sqlite:///")
         return url
+
+    @model_validator(mode="after")
+    def _copies_alike(self) -> Self:
+        if self.database_read_url and not self.database_read_url.startswith("postgresql"):
+            raise ValueError("DATABASE_READ_URL has to start with postgresql://")
+        if self.database_read_url and not self.database_url.startswith("postgresql"):
+            raise ValueError("DATABASE_READ_URL is of a copy of DATABASE_URL, which has to start with postgresql://")
+        return self
 
     @field_validator("redis_url")
     @classmethod

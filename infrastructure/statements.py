@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Dialect, Select, Text, bindparam
+from sqlalchemy import ColumnElement, Dialect, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -103,9 +103,9 @@ class Compiled:
 
 
 class Statement:
-    """A select whose parameters have names (`bindparam`, `Among`); what else is in it stays as it is."""
+    """A select (or a union) whose parameters have names (`bindparam`, `Among`); what else is in it stays as it is."""
 
-    def __init__(self, select: Select[Any] | Any) -> None:
+    def __init__(self, select: Any) -> None:
         self._select = select
         self._compiled: dict[str, Compiled] = {}
 

@@ -92,7 +92,16 @@ class Context:
         return self.viewer
 
     async def rows(self, statement: Statement, **values: Any) -> list[Row]:
-        """What a hot statement finds for showing: never older than `position`, nor than what the viewer has done."""
+        """What a hot statement finds, for showing, of what only events change: a replica may say it.
+
+        It is never older than what this process has seen of the log, nor than what the viewer has done.
+        """
+        relay, seen = self.services.relay, 0 if self.viewer is None else self.viewer.seen
+        position = max(relay.position, seen)
+        return await self.services.database.rows_since(statement, relay.epoch, position, **values)
+
+    async def rows_now(self, statement: Statement, **values: Any) -> list[Row]:
+        """What a hot statement finds, for showing, of what not only events change: as the database has it now."""
         return await self.services.database.rows(statement, **values)
 
     def load(self, batch: Batch[K, V], key: K) -> asyncio.Future[V]:

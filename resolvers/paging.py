@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 from infrastructure.cache import Kind, Tag
 from infrastructure.pages import ordered, pages_of
 from infrastructure.rows import columns
-from infrastructure.statements import Among, Statement
+from infrastructure.statements import Among, Row, Statement
 from models.errors import BadRequest
 from models.payloads import written
 from resolvers.caching import Kept, through_cache
@@ -180,7 +180,7 @@ class Listing(Generic[T]):
             parents = [key.parent for key in asked if key.chosen == chosen]
             many = len(parents) > 1
             statement = self._built(("count", many), chosen, lambda named: self._counting(named, many=many))  # noqa: B023 - reason: it is built at once
-            counted: dict[Hashable, int] = dict(await ctx.rows(statement, **self._values(ctx, chosen, parents)))
+            counted: dict[Hashable, int] = dict(await self._rows(ctx, statement, self._values(ctx, chosen, parents)))
             done |= {CountKey(parent, chosen): counted.get(parent, 0) for parent in parents}
         return [done[key] for key in asked]
 
@@ -201,9 +201,13 @@ class Listing(Generic[T]):
         statement = self._built(way, chosen, lambda named: self._statement(dialect, named, form))
         values = self._values(ctx, chosen, parents) | self._edges(ctx, args) | {"size": self._size(ctx, args) + 1}
         by_parent: dict[Hashable, list[T]] = {parent: [] for parent in parents}
-        for row in await ctx.rows(statement, **values):
+        for row in await self._rows(ctx, statement, values):
             by_parent[row[-1]].append(self.kind(*row[:-1]))
         return by_parent
+
+    async def _rows(self, ctx: Context, statement: Statement, values: dict[str, Any]) -> list[Row]:
+        # What may be cached is what only events change.
+        return await (ctx.rows_now if self._cached is None else ctx.rows)(statement, **values)
 
     def _built(self, way: Hashable, chosen: Any, build: Callable[[Any], Select[Any]]) -> Statement:
         """The statement of that way for all that is chosen alike, built the first time."""

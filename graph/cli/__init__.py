@@ -1,6 +1,5 @@
 """The command line."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,23 +7,24 @@ import typer
 import graph.cli.handlers  # noqa: F401  # reason: adds its commands to `events`
 from graph.cli.events import events
 from graph.cli.files import candles, instruments, quotes
+from graph.cli.publishing import schema
 from graph.cli.running import with_services
 from graph.cli.seeding import seed
 from graph.cli.serving import serve
 from graph.cli.working import worker
-from graph.schema import printed
+from graph.graphiql.installing import graphiql
 from infrastructure.migrations import migrate as migrate_database
 from infrastructure.services import Services
 from models.enums import Role
 from resolvers.accounts.commands import grant_role
-
-SCHEMA = Path("schema.graphql")
 
 app = typer.Typer(help="Orders, portfolios and risk over GraphQL.", no_args_is_help=True, add_completion=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
 app.command()(serve)
 app.command()(worker)
 app.command()(seed)
+app.command()(schema)
+app.command()(graphiql)
 app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")
 app.add_typer(candles, name="candles")
@@ -41,19 +41,6 @@ def migrate() -> None:
         return "The database is migrated."
 
     typer.echo(with_services(work))
-
-
-@app.command()
-def schema(
-    check: Annotated[bool, typer.Option("--check", help="Compare only; exit 1 if schema.graphql differs.")] = False,
-) -> None:
-    """Write schema.graphql into the current directory."""
-    text = printed()
-    if not check:
-        SCHEMA.write_text(text, encoding="utf-8")
-    elif not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != text:
-        typer.echo("schema.graphql is not what the code says: run `tradegraph schema`.", err=True)
-        raise typer.Exit(1)
 
 
 @users.command()

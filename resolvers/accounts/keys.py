@@ -22,13 +22,13 @@ _SHOWN = Statement(
 
 async def keys_by_id(ctx: Context, ids: Sequence[UUID]) -> list[ApiKey | None]:
     """A loader's batch: the viewer's keys."""
-    found = {key.id: key for key in [ApiKey(*row) for row in await ctx.rows(_BY_ID, ids=ids, me=ctx.owner_id)]}
+    found = {key.id: key for key in [ApiKey(*row) for row in await ctx.rows_now(_BY_ID, ids=ids, me=ctx.owner_id)]}
     return [found.get(key_id) for key_id in ids]
 
 
 async def keys_by_user(ctx: Context, ids: Sequence[UUID]) -> list[list[ApiKey]]:
     """A loader's batch: the viewer's keys where it is the viewer who is asked about, else none."""
-    found = [ApiKey(*row) for row in await ctx.rows(_SHOWN, me=ctx.owner_id)]
+    found = [ApiKey(*row) for row in await ctx.rows_now(_SHOWN, me=ctx.owner_id)]
     return [found if user_id == ctx.owner_id else [] for user_id in ids]
 
 

@@ -111,7 +111,7 @@ alerts_by_id = mine_by_id(MarketAlertRow, MarketAlert)
 
 async def alerts_by_owner(ctx: Context, ids: Sequence[UUID]) -> list[list[MarketAlert]]:
     """A loader's batch: the viewer's alerts, oldest first; nobody else's."""
-    found = [MarketAlert(*row) for row in await ctx.rows(_MINE, ids=ids, owner=ctx.owner_id)]
+    found = [MarketAlert(*row) for row in await ctx.rows_now(_MINE, ids=ids, owner=ctx.owner_id)]
     return [[alert for alert in found if alert.owner_id == key] for key in ids]
 
 

@@ -72,7 +72,7 @@ def _faults(score: Decimal, confidence: Decimal, source: str) -> list[Fault]:
 
 async def sentiments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Sentiment | None]:
     """A loader's batch: the latest of each instrument, for anybody."""
-    found = {each.symbol: each for each in [Sentiment(*row) for row in await ctx.rows(_LATEST, symbols=symbols)]}
+    found = {each.symbol: each for each in [Sentiment(*row) for row in await ctx.rows_now(_LATEST, symbols=symbols)]}
     return [found.get(symbol) for symbol in symbols]
 
 

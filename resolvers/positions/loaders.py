@@ -18,6 +18,6 @@ _SUMMARIES = Statement(
 
 async def summaries_by_position(ctx: Context, ids: Sequence[UUID]) -> list[TradeSummary | None]:
     """A loader's batch: the summaries of the viewer's positions, none for one that is open or not summarised yet."""
-    summaries = [TradeSummary(*row) for row in await ctx.rows(_SUMMARIES, ids=ids, owner=ctx.owner_id)]
+    summaries = [TradeSummary(*row) for row in await ctx.rows_now(_SUMMARIES, ids=ids, owner=ctx.owner_id)]
     found = {each.position_id: each for each in summaries}
     return [found.get(key) for key in ids]

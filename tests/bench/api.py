@@ -70,7 +70,10 @@ async def measure(home: Path, url: str, *, requests: int = REQUESTS) -> list[Tim
     migrated(settings)
     data = await fill(settings)
     # No line for each request, on either side.
-    async with Server(home, url, log_level="WARNING", access_token_s=TOKEN_S) as server, by_hand(home, url) as other:
+    async with (
+        Server(home, url, log_level="WARNING", access_token_s=TOKEN_S) as server,
+        by_hand(home, url) as (_, other),
+    ):
         return await asyncio.to_thread(_measure, server.address, other, data, requests)
 
 
@@ -129,8 +132,8 @@ def _shape(value: Any) -> Any:
 
 
 @asynccontextmanager
-async def by_hand(home: Path, url: str) -> AsyncIterator[str]:
-    """The server of `tests.bench.baseline`; gives its host and port."""
+async def by_hand(home: Path, url: str) -> AsyncIterator[tuple[int, str]]:
+    """The server of `tests.bench.baseline`; gives the id of its process, and its host and port."""
     port = _free_port()
     command = [sys.executable, "-m", "tests.bench.baseline", url, str(port)]
     with (home / "by-hand.log").open("wb") as output:
@@ -140,7 +143,7 @@ async def by_hand(home: Path, url: str) -> AsyncIterator[str]:
             while not await _listens(port):
                 assert process.poll() is None, (home / "by-hand.log").read_text()
                 await asyncio.sleep(0.05)
-        yield f"127.0.0.1:{port}"
+        yield process.pid, f"127.0.0.1:{port}"
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait)

@@ -1,4 +1,4 @@
-"""What one would write by hand for four questions: Starlette, the database's driver, orjson, and nothing between.
+"""What one would write by hand for five questions: Starlette, the database's driver, orjson, and nothing between.
 
 `python -m tests.bench.baseline DATABASE_URL PORT` serves them. Its SQL is that of Tradegraph; the checks, pages,
 loaders and types are left out.
@@ -57,6 +57,11 @@ ORDERS = """
 SELECT id, portfolio_id, owner_id, client_order_id, symbol, side, type, status, quantity, filled_quantity,
        average_fill_price, placed_at
 FROM orders WHERE owner_id = $1 ORDER BY placed_at DESC, id DESC LIMIT 51
+"""
+ACTIVE = """
+SELECT id, client_order_id, symbol, side, type, status, quantity, filled_quantity, limit_price, stop_price, placed_at
+FROM orders WHERE owner_id = $1 AND closed_at IS NULL AND status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')
+ORDER BY placed_at DESC, id DESC LIMIT 51
 """
 FILLS = "SELECT id, order_id, quantity, price, commission, executed_at FROM fills WHERE {} ORDER BY executed_at, id"
 
@@ -187,6 +192,30 @@ async def orders(request: Request) -> Response:
     return answer(orders={"edges": edges})
 
 
+async def active(request: Request) -> Response:
+    """Fifty active orders."""
+    driver, me = await caller(request)
+    edges = [{"node": working(row)} for row in await driver.read(ACTIVE, uuid(me[0]))]
+    return answer(orders={"edges": edges[:50]})
+
+
+def working(row: Any) -> dict[str, Any]:
+    """An order that works."""
+    return {
+        "id": global_id("Order", uuid(row[0])),
+        "clientOrderId": row[1],
+        "side": row[3],
+        "type": row[4],
+        "status": row[5],
+        "quantity": text(number(row[6])),
+        "filledQuantity": text(number(row[7])),
+        "limitPrice": None if row[8] is None else text(number(row[8])),
+        "stopPrice": None if row[9] is None else text(number(row[9])),
+        "placedAt": moment_text(moment(row[10])),
+        "instrument": {"symbol": row[2]},
+    }
+
+
 def order(row: Any, portfolio_name: str, email: str, instrument_name: str, fills: list[Any]) -> dict[str, Any]:
     """An order with what belongs to it."""
     return {
@@ -303,6 +332,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 if __name__ == "__main__":
-    routes = [Route(f"/{each.__name__}", each, methods=["POST"]) for each in (user, portfolio, orders, place)]
+    routes = [Route(f"/{each.__name__}", each, methods=["POST"]) for each in (user, portfolio, orders, active, place)]
     app = Starlette(routes=routes, lifespan=lifespan)
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", server_header=False)
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", server_header=False, timeout_keep_alive=60
+    )

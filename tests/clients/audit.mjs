@@ -1,7 +1,7 @@
-// The audit of npm's graphql-http: one line of JSON for each of its checks. Takes the endpoint's URL.
+// The audit of npm's graphql-http: what each of its checks says.
 import { auditServer } from "graphql-http";
+import { say, url } from "./support.mjs";
 
-const results = await auditServer({ url: process.argv[2] });
-for (const { id, name, status, reason } of results) {
-  console.log(JSON.stringify({ id, name, status, reason }));
-}
+const results = await auditServer({ url });
+say(results.map(({ id, name, status, reason }) => ({ id, name, status, reason })));
+process.exit();

@@ -1,15 +1,12 @@
 """A server for real clients of npm's, which `make clients` installs."""
 
-import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.clients.program import HERE
 from tests.support.server import Server
-
-HERE = Path(__file__).parent
-WAIT_S_MAX = 60
 
 
 @pytest.fixture
@@ -21,13 +18,6 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-def node() -> Callable[..., str]:
-    """Runs a script of this folder to its end; answers what it wrote."""
-
-    def run(script: str, *words: str) -> str:
-        command = ["node", str(HERE / script), *words]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=WAIT_S_MAX)  # noqa: S603 - own words
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+def endpoint(server: Server) -> str:
+    """Where its API is."""
+    return f"{server.url}/graphql"

@@ -42,7 +42,7 @@ def test_settings_when_some_are_wrong_then_each_is_a_line_and_the_exit_code_is_2
     result = RUN.invoke(app, ["migrate"])
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "DATABASE_URL: DATABASE_URL has to start with postgresql:// or sqlite:///",
+        "DATABASE_URL: it has to start with postgresql:// or sqlite:///",
         "TRADEGRAPH_PORT: Input should be a valid integer, unable to parse string as an integer",
     ]
 

@@ -86,6 +86,12 @@ class PostgresServer(PostgresDatabases):
         return self._home
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._admin.port is not None
+        return self._admin.port
+
+    @property
     def pid(self) -> int:
         """The postmaster's process id; fails while the server is down."""
         if self._process is None:
@@ -127,14 +133,27 @@ class PostgresServer(PostgresDatabases):
 
     def kill(self) -> None:
         """SIGKILLs the postmaster and all its children at once, as a power cut would; the data stays for `start`."""
+        family = self._signal(signal.SIGKILL)
+        self._reap()
+        _wait_until(lambda: not family & _living(), "the killed server's children are gone")
+
+    def freeze(self) -> None:
+        """SIGSTOPs them all: it is there and says nothing, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> set[int]:
+        """Sends a signal to the postmaster and its children, and answers who they are."""
         postmaster = self.pid
         os.kill(postmaster, signal.SIGSTOP)  # so that it starts no child while they are listed
         family = {postmaster} | {pid for pid, (parent, _) in _processes().items() if parent == postmaster}
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._reap()
-        _wait_until(lambda: not family & _living(), "the killed server's children are gone")
+                os.kill(pid, number)
+        return family
 
     def __enter__(self) -> Self:
         self.start()
@@ -146,13 +165,16 @@ class PostgresServer(PostgresDatabases):
         self.stop()
 
     def _make_cluster(self) -> None:
+        self._make_home()
+        initdb = [str(self._install / "bin" / "initdb"), "-D", str(self.home / "data"), "-U", "postgres"]
+        options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        _run(initdb + options, user=self._user, cwd=self._home)
+
+    def _make_home(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="tradegraph-postgres-"))
         if self._user:
             shutil.chown(self._home, self._user)
         self._install = _reachable_install(self._install, self._user, self._home)
-        initdb = [str(self._install / "bin" / "initdb"), "-D", str(self._home / "data"), "-U", "postgres"]
-        options = ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
-        _run(initdb + options, user=self._user, cwd=self._home)
 
     def _launch(self) -> bool:
         """Starts a postmaster; False if it ended before it was ready (its port was taken, or its data is bad)."""
@@ -198,6 +220,30 @@ class PostgresServer(PostgresDatabases):
         if self._process is not None:
             self._process.wait(timeout=_WAIT_SECONDS_MAX)
             self._process = None
+
+
+class PostgresStandby(PostgresServer):
+    """A copy of a private server that follows it by streaming, and can only be read."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        """It is copied when it starts."""
+        super().__init__()
+        self._primary = primary
+
+    def pause(self) -> None:
+        """No longer apply what comes from the primary."""
+        self.execute("SELECT pg_wal_replay_pause()")
+        _wait_until(lambda: self.execute("SELECT pg_get_wal_replay_pause_state()") == "paused", "the standby pauses")
+
+    def resume(self) -> None:
+        """Apply it again."""
+        self.execute("SELECT pg_wal_replay_resume()")
+
+    def _make_cluster(self) -> None:
+        self._make_home()
+        copy = [str(self._install / "bin" / "pg_basebackup"), "-D", str(self.home / "data"), "-R", "-X", "stream"]
+        copy += ["-c", "fast", "--no-sync", "-d", f"host=127.0.0.1 port={self._primary.port} user=postgres"]
+        _run(copy, user=self._user, cwd=self._home)
 
 
 @contextlib.contextmanager
