@@ -1,12 +1,14 @@
 """What the fan-out is measured on: the API, or a bare Starlette that sends a ready-made text; a process by itself."""
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import socket
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,9 @@ class Bare:
             await asyncio.sleep(0)
         return told
 
+    def cursor(self) -> None:
+        """There is none."""
+
 
 class Api:
     """The application, without the market: quotes and events come when they are told to."""
@@ -96,6 +101,10 @@ class Api:
     async def go(self, kind: str, rounds: int, pause_s: float) -> Told:
         """A quote a round, or an event of each owner."""
         return await (self._quotes(rounds, pause_s) if kind == "quotes" else self._events(rounds))
+
+    def cursor(self) -> str:
+        """Where the log stands."""
+        return str(Cursor(self._services.relay.epoch, self._services.relay.position))
 
     async def _quotes(self, rounds: int, pause_s: float) -> Told:
         told = []
@@ -131,62 +140,58 @@ def _usage() -> dict[str, float]:
     return {"cpu_s": time.process_time(), "memory": int(own.split()[1]) * 1024}
 
 
+@contextlib.asynccontextmanager
+async def _bench(kind: str, home: Path) -> AsyncIterator["Bare | Api"]:
+    """What is measured, as it runs."""
+    if kind == "bare":
+        yield Bare()
+        return
+    no_limits: dict[str, Any] = {"limit_register_per_address": MANY, "sockets_per_user": 0, "sockets_per_address": 0}
+    settings = settings_for(f"sqlite:///{home / 'bench.db'}", home, access_token_s=36_000, **no_limits)
+    migrated(settings)
+    services = build_services(settings, passwords=Passwords(memory_kib=8, time_cost=1))
+    await prepare(services)
+    await services.relay.start()
+    yield Api(services)
+    await services.relay.stop()
+    await services.database.close()
+
+
+def _routes(bench: "Bare | Api") -> list[Route]:
+    """What it is asked over HTTP."""
+
+    async def tokens(request: Request) -> Response:
+        return JSONResponse(await bench.tokens(int(request.query_params["count"])))
+
+    async def go(request: Request) -> Response:
+        given = request.query_params
+        return JSONResponse(await bench.go(given["kind"], int(given["rounds"]), float(given["pause_s"])))
+
+    async def cursor(_request: Request) -> Response:
+        return JSONResponse(bench.cursor())
+
+    async def usage(_request: Request) -> Response:
+        return JSONResponse(_usage())
+
+    return [Route(f"/{answer.__name__}", answer) for answer in (tokens, go, cursor, usage)]
+
+
 async def main(kind: str) -> None:
     """Serve on a free port, which is written to the standard output."""
     with tempfile.TemporaryDirectory() as folder:
-        bench: Bare | Api
-        services = None
-        if kind == "bare":
-            bench = Bare()
-        else:
-            home = Path(folder)
-            no_limits: dict[str, Any] = {
-                "limit_register_per_address": MANY,
-                "sockets_per_user": 0,
-                "sockets_per_address": 0,
-            }
-            settings = settings_for(f"sqlite:///{home / 'bench.db'}", home, access_token_s=36_000, **no_limits)
-            migrated(settings)
-            services = build_services(settings, passwords=Passwords(memory_kib=8, time_cost=1))
-            await prepare(services)
-            await services.relay.start()
-            bench = Api(services)
-        # As `tradegraph serve` has it.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECTED_AT)
-
-        async def tokens(request: Request) -> Response:
-            return JSONResponse(await bench.tokens(int(request.query_params["count"])))
-
-        async def go(request: Request) -> Response:
-            given = request.query_params
-            return JSONResponse(await bench.go(given["kind"], int(given["rounds"]), float(given["pause_s"])))
-
-        async def cursor(_request: Request) -> Response:
-            return JSONResponse(
-                None if services is None else str(Cursor(services.relay.epoch, services.relay.position))
+        async with _bench(kind, Path(folder)) as bench:
+            # As `tradegraph serve` has it.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*COLLECTED_AT)
+            bench.app.router.routes += _routes(bench)
+            config = uvicorn.Config(
+                bench.app, lifespan="off", log_config=None, ws=Protocol, ws_per_message_deflate=False, backlog=2048
             )
-
-        async def usage(_request: Request) -> Response:
-            return JSONResponse(_usage())
-
-        bench.app.router.routes += [
-            Route("/tokens", tokens),
-            Route("/go", go),
-            Route("/usage", usage),
-            Route("/cursor", cursor),
-        ]
-        config = uvicorn.Config(
-            bench.app, lifespan="off", log_config=None, ws=Protocol, ws_per_message_deflate=False, backlog=2048
-        )
-        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
-            sys.stdout.write(f"{listening.getsockname()[1]}\n")
-            sys.stdout.flush()
-            await uvicorn.Server(config).serve(sockets=[listening])
-        if services is not None:
-            await services.relay.stop()
-            await services.database.close()
+            with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
+                sys.stdout.write(f"{listening.getsockname()[1]}\n")
+                sys.stdout.flush()
+                await uvicorn.Server(config).serve(sockets=[listening])
 
 
 if __name__ == "__main__":
