@@ -18,12 +18,14 @@ import structlog
 from infrastructure import log
 from infrastructure.background import Background
 from infrastructure.database import Database
+from infrastructure.statements import Statement
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
 QUEUE_MAX = 256
 """Events that are kept for a follower; one that has more to come reads them from the log itself."""
 EVERYTHING = EventFilter()
+_NEXT = Statement(log.after(EVERYTHING, BATCH))
 
 Told = Callable[[RecordedEvent], None]
 
@@ -94,18 +96,18 @@ class Relay:
 
     async def _run(self) -> None:
         while True:
-            if not await self._read():
+            self._news.clear()
+            if await self._read() < BATCH:
                 # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the news.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
                         await self._news.wait()
-                self._news.clear()
 
-    async def _read(self) -> bool:
-        async with self._database.read() as connection:
-            events = await log.read_since(connection, self.position, EVERYTHING, BATCH)
+    async def _read(self) -> int:
+        """How many more events there are, up to `BATCH`."""
+        events = await self._next()
         if not events:
-            return False
+            return 0
         async with self._grown:
             for applier in self.appliers:
                 applier.apply(events)
@@ -114,7 +116,15 @@ class Relay:
                 self.position = event.seq
                 self._tell(event)
             self._grown.notify_all()
-        return True
+        return len(events)
+
+    async def _next(self) -> list[RecordedEvent]:
+        """What is new. Every event comes this way in every process, and so past SQLAlchemy."""
+        events = [RecordedEvent(*row) for row in await self._database.rows(_NEXT, seq=self.position)]
+        if not (events and events[0].seq == self.position + 1):
+            async with self._database.read() as connection:
+                await log.refuse_archived(connection, self.position)
+        return events
 
     def _tell(self, event: RecordedEvent) -> None:
         concerned = self._public if event.owner_id is None else self._owned.get(event.owner_id, ())
