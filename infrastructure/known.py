@@ -1,12 +1,13 @@
 """What was read of the database, kept in memory for as long as nothing at all has been committed since."""
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from infrastructure.database import Database
 
 T = TypeVar("T")
 VALUES_MAX = 4096
+UNKNOWN = object()
 
 
 class Known(Generic[T]):
@@ -29,8 +30,9 @@ class Known(Generic[T]):
         if stamp != self._stamp or len(self._values) >= VALUES_MAX:
             self._values.clear()
             self._stamp = stamp
-        if key in self._values:
-            return self._values[key]
+        known = self._values.get(key, UNKNOWN)
+        if known is not UNKNOWN:
+            return cast("T", known)
         value = await read()
         if stamp == self._stamp:
             self._values[key] = value
