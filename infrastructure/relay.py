@@ -18,6 +18,7 @@ import structlog
 from infrastructure import log
 from infrastructure.background import Background
 from infrastructure.database import Database
+from models.cursors import CursorExpired
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
@@ -102,10 +103,13 @@ class Relay:
                 self._news.clear()
 
     async def _read(self) -> bool:
+        """Read what is new; whether there is more."""
         async with self._database.read() as connection:
-            events = await log.read_since(connection, self.position, EVERYTHING, BATCH)
+            events = await log.read_after(connection, self.position, EVERYTHING, BATCH)
         if not events:
             return False
+        if events[0].seq != self.position + 1:
+            raise CursorExpired(log.ARCHIVED)
         async with self._grown:
             for applier in self.appliers:
                 applier.apply(events)
@@ -114,7 +118,8 @@ class Relay:
                 self.position = event.seq
                 self._tell(event)
             self._grown.notify_all()
-        return True
+        # Who committed meanwhile has woken it again.
+        return len(events) == BATCH
 
     def _tell(self, event: RecordedEvent) -> None:
         concerned = self._public if event.owner_id is None else self._owned.get(event.owner_id, ())

@@ -52,7 +52,8 @@ SCREEN = """
 """
 LEDGER = """
 query ($id: ID!) { portfolio(id: $id) {
-  transactions(first: 20) { edges { node { kind amount balanceAfter occurredAt } } } orders(first: 5) { totalCount } riskLimits { kind threshold }
+  transactions(first: 20) { edges { node { kind amount balanceAfter occurredAt } } }
+  orders(first: 5) { totalCount } riskLimits { kind threshold }
 } }
 """
 WATCHED = """
