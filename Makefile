@@ -1,7 +1,7 @@
-# What a person types. Needs GNU make 4 and Python 3.11 or newer, nothing else.
+# What a person types. Needs GNU make 4 and Python 3.11 or newer; with Node, GraphiQL needs no other host, and there is `make clients`.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check schema bench soak clients lock
+.PHONY: help setup run test check schema bench soak clients graphiql lock
 MAKEFLAGS += --no-print-directory
 
 # `make test ARGS='-k orders'`: more words for what is run.
@@ -17,13 +17,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 HAS_PYTHON := $(VENV)/.has-python
 HAS_RUNTIME := $(VENV)/.has-runtime
 HAS_TESTS := $(VENV)/.has-tests
+TRIED_GRAPHIQL := $(VENV)/.tried-graphiql
 
 help: ## say what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(HAS_RUNTIME) ## make .venv and install what requirements.lock pins
+setup: $(HAS_RUNTIME) $(TRIED_GRAPHIQL) ## make .venv, install what requirements.lock pins, fetch GraphiQL's files
 
-run: $(HAS_RUNTIME) ## serve http://127.0.0.1:8000/graphql, with demo data the first time
+run: $(HAS_RUNTIME) $(TRIED_GRAPHIQL) ## serve http://127.0.0.1:8000/graphql, with demo data the first time
 	@exec $(BIN)/tradegraph serve $(ARGS)
 
 test: $(HAS_TESTS) ## the whole suite, on SQLite and on a real PostgreSQL and Redis that it starts itself
@@ -45,11 +46,19 @@ bench: $(HAS_TESTS) ## the benchmarks, p50 and p99
 soak: $(HAS_TESTS) ## what takes longer than the suite may
 	$(BIN)/python -m pytest -m soak --timeout 7200 $(ARGS)
 
-clients: $(HAS_TESTS) tests/clients/node_modules/.package-lock.json ## real clients against a running server; needs Node
+clients: $(HAS_TESTS) $(TRIED_GRAPHIQL) tests/clients/node_modules/.package-lock.json ## real clients against a running server; needs Node
 	$(BIN)/python -m pytest -m clients tests/clients $(ARGS)
 
 tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
 	npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error
+	@touch $@
+
+graphiql: $(HAS_RUNTIME) ## fetch GraphiQL's files from npm, as setup does once
+	@$(BIN)/tradegraph graphiql
+
+# Once: where there is no Node or no network, that is said, the page loads its files from a CDN, and nobody waits again.
+$(TRIED_GRAPHIQL): graph/graphiql/files.py $(HAS_RUNTIME)
+	@$(BIN)/tradegraph graphiql
 	@touch $@
 
 # The written command is also each lock's first line, so it stays as it is. `make lock ARGS=--upgrade` takes newer versions.

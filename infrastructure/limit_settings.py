@@ -50,7 +50,7 @@ class LimitSettings(BaseSettings):
     cost_operation_max: int = Field(default=5_000, ge=1)
     """What one operation may cost."""
     cost_refused: int = Field(default=10, ge=0)
-    """What a refusal costs, other than THROTTLED and PERSISTED_QUERY_NOT_FOUND."""
+    """What a refusal costs of what was looked at: not PERSISTED_QUERY_NOT_FOUND, nor THROTTLED for a known document."""
     cost_depth_max: int = Field(default=12, ge=1)
     """How many fields deep an operation may go."""
     cost_aliases_max: int = Field(default=30, ge=0)

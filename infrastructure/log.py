@@ -233,9 +233,15 @@ async def read_since(connection: AsyncConnection, seq: int, chosen: EventFilter,
     """Like `read_after`, and raises `CursorExpired` where events behind `seq` are archived: there would be a hole."""
     events = await read_after(connection, seq, chosen, limit)
     # Afterwards, as what is archived meanwhile is missing too. The number behind can't be, where it was found.
-    if not (events and events[0].seq == seq + 1) and seq < (await floor(connection)).seq:
-        raise CursorExpired(ARCHIVED)
+    if not (events and events[0].seq == seq + 1):
+        await refuse_archived(connection, seq)
     return events
+
+
+async def refuse_archived(connection: AsyncConnection, seq: int) -> None:
+    """Raise `CursorExpired` where something behind that number is archived."""
+    if seq < (await floor(connection)).seq:
+        raise CursorExpired(ARCHIVED)
 
 
 async def last_matching(connection: AsyncConnection, seq: int, chosen: EventFilter) -> int | None:

@@ -18,13 +18,14 @@ import structlog
 from infrastructure import log
 from infrastructure.background import Background
 from infrastructure.database import Database
-from models.cursors import CursorExpired
+from infrastructure.statements import Statement
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
 QUEUE_MAX = 256
 """Events that are kept for a follower; one that has more to come reads them from the log itself."""
 EVERYTHING = EventFilter()
+_NEXT = Statement(log.after(EVERYTHING, BATCH))
 
 Told = Callable[[RecordedEvent], None]
 
@@ -95,21 +96,18 @@ class Relay:
 
     async def _run(self) -> None:
         while True:
-            if not await self._read():
+            self._news.clear()
+            if await self._read() < BATCH:
                 # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the news.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):
                         await self._news.wait()
-                self._news.clear()
 
-    async def _read(self) -> bool:
-        """Read what is new; whether there is more."""
-        async with self._database.read() as connection:
-            events = await log.read_after(connection, self.position, EVERYTHING, BATCH)
+    async def _read(self) -> int:
+        """How many more events there are, up to `BATCH`."""
+        events = await self._next()
         if not events:
-            return False
-        if events[0].seq != self.position + 1:
-            raise CursorExpired(log.ARCHIVED)
+            return 0
         async with self._grown:
             for applier in self.appliers:
                 applier.apply(events)
@@ -118,8 +116,16 @@ class Relay:
                 self.position = event.seq
                 self._tell(event)
             self._grown.notify_all()
-        # Who committed meanwhile has woken it again.
-        return len(events) == BATCH
+        return len(events)
+
+    async def _next(self) -> list[RecordedEvent]:
+        """What is new. Every event comes this way in every process, and so past SQLAlchemy."""
+        events = [RecordedEvent(*row) for row in await self._database.rows(_NEXT, seq=self.position)]
+        # Where there is nothing nothing is missing yet: the log has no gaps, and the next event would show one.
+        if events and events[0].seq != self.position + 1:
+            async with self._database.read() as connection:
+                await log.refuse_archived(connection, self.position)
+        return events
 
     def _tell(self, event: RecordedEvent) -> None:
         concerned = self._public if event.owner_id is None else self._owned.get(event.owner_id, ())

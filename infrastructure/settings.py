@@ -63,6 +63,8 @@ class Settings(LimitSettings):
 
     operation_ms: int = Field(default=5000, ge=1)
     """How long a query or mutation may take."""
+    executor: Literal["compiled", "interpreted"] = "compiled"
+    """What executes operations: plans that are compiled once for each, or graphql-core's interpreter."""
     body_bytes_max: int = Field(default=256 * 1024, ge=1024)
     json_depth_max: int = Field(default=64, ge=8)
     document_tokens_max: int = Field(default=2000, ge=100)

@@ -12,6 +12,7 @@ from graph.cli.running import with_services
 from graph.cli.seeding import seed
 from graph.cli.serving import serve
 from graph.cli.working import worker
+from graph.graphiql.installing import graphiql
 from infrastructure.migrations import migrate as migrate_database
 from infrastructure.services import Services
 from models.enums import Role
@@ -23,6 +24,7 @@ app.command()(serve)
 app.command()(worker)
 app.command()(seed)
 app.command()(schema)
+app.command()(graphiql)
 app.add_typer(users, name="users")
 app.add_typer(instruments, name="instruments")
 app.add_typer(candles, name="candles")

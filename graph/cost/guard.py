@@ -63,7 +63,10 @@ class CostGuard:
         except TooComplex as refusal:
             return await self._charged(Answer.refused(refusal.error), requested, ctx)
         except Throttled as refusal:
-            return await _refused(failed(refusal), requested, ctx)
+            refused = failed(refusal)
+            if prepared.is_new:  # that it was looked at was work, however little is left
+                return await self._charged(Answer.refused(refused), requested, ctx)
+            return await _refused(refused, requested, ctx)
         block = 0
         if operation.operation is OperationType.SUBSCRIPTION:
             block = min(1 + EVENTS * shape.pages(prepared.variables), self._settings.cost_operation_max)

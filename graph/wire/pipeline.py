@@ -20,6 +20,7 @@ from graphql.utilities import value_from_ast_untyped
 
 from graph.codes import Code
 from graph.errors import an_error, ask_again
+from graph.executor import Plans, executed
 from graph.wire.answers import Answer, failed, shown
 from graph.wire.documents import Document, Documents, Invalid
 from graph.wire.execution import execution_of
@@ -28,6 +29,8 @@ from graph.wire.requests import GraphQLRequest
 from infrastructure.settings import Settings
 from resolvers.context import Context
 
+PLANS = "plans"
+"""The note of a document that has the plans of its operations."""
 TOO_LATE = "It took too long; nothing was written. Try again."
 NO_INTROSPECTION = "The schema can't be asked for here: it is in the documentation."
 
@@ -44,6 +47,8 @@ class Prepared:
     operation: OperationDefinitionNode | None = None
     executor: Executor[Any] | None = None
     refusal: Answer | None = None
+    is_new: bool = False
+    """Whether its document had to be parsed and validated for it."""
 
     @property
     def kind(self) -> OperationType | None:
@@ -91,18 +96,39 @@ def interpreted(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResu
     return execute_root_selection_set(cast("Executor[Any]", prepared.executor))
 
 
+def compiled(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResult]:
+    """By the operation's plan, which is kept beside its document; interpreted, and counted, where there is none."""
+    document, executor = cast("Document", prepared.document), cast("Executor[Any]", prepared.executor)
+    plans = document.notes.get(PLANS)
+    if plans is None:
+        plans = document.notes[PLANS] = Plans()
+    result = executed(plans, executor)
+    if result is None:
+        executor.context_value.services.metrics.fallbacks.inc()
+        return interpreted(prepared)
+    return result
+
+
+EXECUTORS: dict[str, Execute] = {"compiled": compiled, "interpreted": interpreted}
+"""By what the setting calls them."""
+
+
 class Pipeline:
     """Prepares and executes operations of one schema."""
 
     def __init__(
-        self, schema: strawberry.Schema, settings: Settings, guard: Guard | None = None, execute: Execute = interpreted
+        self,
+        schema: strawberry.Schema,
+        settings: Settings,
+        guard: Guard | None = None,
+        execute: Execute | None = None,
     ) -> None:
         self.schema = schema
         self._graphql = schema._schema  # noqa: SLF001 - reason: Strawberry has no other way to it
         self.documents = Documents(self._graphql, settings)
         self.guard = guard
         self._settings = settings
-        self._execute = execute
+        self._execute = execute or EXECUTORS[settings.executor]
 
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""
@@ -125,7 +151,7 @@ class Pipeline:
         )
         if isinstance(executor, list):
             return Prepared(request, document, operation, refusal=Answer.refused(*executor))
-        return Prepared(request, document, operation, executor)
+        return Prepared(request, document, operation, executor, is_new=not known)
 
     async def answer(self, prepared: Prepared, ctx: Context) -> Answer:
         """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""

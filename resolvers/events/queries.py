@@ -1,5 +1,6 @@
 """The audit trail: what can be asked of the log."""
 
+import functools
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,18 @@ from models.orders import Order
 from resolvers.context import Context
 from resolvers.paging import KEY_BITS, SIZE, Form, Listing, Page, PageArgs
 
+CURSORS_KEPT = 1024
+"""Each event's is asked for several times, by each that follows it."""
+
 
 def cursor_of(ctx: Context, seq: int) -> str:
     """The cursor behind the event of that number."""
-    return str(Cursor(ctx.services.relay.epoch, seq))
+    return _written(ctx.services.relay.epoch, seq)
+
+
+@functools.lru_cache(CURSORS_KEPT)
+def _written(epoch: str, seq: int) -> str:
+    return str(Cursor(epoch, seq))
 
 
 def place_of(ctx: Context, cursor: str, argument: str = "after") -> int:

@@ -1,171 +1,288 @@
-"""The fan-out: what a delivery costs the server, beside a bare Starlette that sends a ready-made text."""
+"""The fan-out: what a delivery costs, beside a bare Starlette and graphql-ws on Node, and how soon it is there."""
 
 import asyncio
-import base64
 import contextlib
-import functools
-import os
 import platform
+import resource
+import shutil
+import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
+import uvloop
 
 from tests.bench import page
+from tests.bench.api import percentile
+from tests.bench.fanout_readers import Reader, connected, until
+from tests.bench.fanout_server import A_COMMIT
 
-READERS = 1000
-ROUNDS = 40
-PATIENCE_S = 120
+COUNTS = (1_000, 5_000)
+OWNERS = 1_000
+DELIVERIES = 60_000
+"""Of each kind, whatever the number of readers."""
+FIRST = 3
+"""Rounds that do not count."""
+BEHIND = 10_000
+ALONE = 300
+ALONE_PAUSE_S = 0.01
+FILES_MORE = 500
+BARE, ACKNOWLEDGED = b" 101 ", b"connection_ack"
+PACE = 5_000
+"""Readers that a quote is sent to in a second: the next one is not to come before the last has reached them."""
+QUOTE_S_MIN = 0.13
+"""A little more than such a stream waits at least."""
+NODE = Path(__file__).parent / "node"
 QUOTES = 'subscription { quotes(symbols: ["AAPL"], everyMs: 100) { symbol bid ask last } }'
-EVENTS = "subscription { events { cursor type version } }"
-NEXT = b'"type":"next"'
-KINDS = {
-    "bare": "a bare Starlette that sends a ready-made text",
-    "quotes": "`quotes`, the same for everybody",
-    "events": "`events`, each reader another user with their own, from the commit on",
-}
+THEIR_QUOTES = "subscription { quotes { symbol bid ask last } }"
+EVENTS = "subscription ($after: String) { events(after: $after) { cursor type version } }"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks-fanout.md"
 TEXT = """# Benchmarks of the fan-out
 
-`make bench ARGS=fanout` measures this and writes the page. {readers:,} websockets follow, {rounds} rounds of deliveries
-to each of them, in three processes one after the other, each told over HTTP when to send
-(`tests/bench/fanout_server.py`). CPU is the whole process's divided by the deliveries; memory is that of a socket that
-has said who it is and does nothing.
+`make bench ARGS=fanout` measures this and writes the page, all of it in one run. Websockets follow in a process of
+their own; each server is a process of its own too, told over HTTP when to send (`tests/bench/fanout_server.py`). CPU is
+the server's whole process, divided by the deliveries, of which there are so many a second. Memory is that of a socket
+that has said who it is and does nothing. Times are from when a round was sent, or its commit was done, until the reader
+has it: a round goes to all readers at once, so that half of them wait for the other half. The last column is how busy
+the readers' own process was: near 100% it is they who are measured, not the server.
 
-| what | us of CPU a delivery | times the bare one | kB of memory a socket |
-|---|---|---|---|
+| what | readers | us of CPU a delivery | times the bare one | a second | p50 ms | p99 ms | kB a socket | readers busy |
+|---|---|---|---|---|---|---|---|---|
 {rows}
 
-Events of separate owners can't share anything: each is written to SQLite, read from the log, executed and encoded for
-its one reader, and all of that is in the figure.
+Rounds follow each other at once, but for `quotes`: of these only the latest is sent, so the next waits until the last
+has reached everybody. Events of separate owners can't share anything: each is written to SQLite ({a_commit} to a
+commit), read from the log, executed and encoded for its one reader, and all of that is in the figure; with 5,000
+readers each of the 1,000 owners has five.
+{left_out}
+## One event, and ten thousand
+
+- **Commit to receipt**, one event at a time on one process: p50 **{alone_p50:.2f} ms**, p99 {alone_p99:.2f} ms.
+- **Resume** over {behind:,} events, from `subscribe` to the last of them: **{resume_ms:.0f} ms**.
+
+## Where
 
 {machine}
 """
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What is measured: which server, what is asked of it, and whose the readers are."""
+
+    said: str
+    server: str
+    go: str
+    query: str | None
+    owners: int = 1
+
+
+KINDS = (
+    Kind("a bare Starlette that sends a ready-made text", "bare", "bare", None),
+    Kind("npm's `graphql-ws` on Node, the same quote for everybody", "node", "node", THEIR_QUOTES),
+    Kind("`quotes`, the same for everybody", "api", "quotes", QUOTES),
+    Kind("`events` of one owner, from the commit on", "api", "events", EVENTS),
+    Kind("`events` of 1,000 separate owners, from the commit on", "api", "events", EVENTS, OWNERS),
+)
+
+
+@dataclass(frozen=True)
 class Figures:
-    """Of one kind: CPU for a delivery, and memory for a socket that is open and does nothing."""
+    """Of one kind with so many readers; `busy` is the share of a core that the readers themselves took."""
 
     cpu_us: float
+    per_s: float
+    took_ms: list[float]
     socket_kb: float
+    busy: float
 
 
-class Reader(asyncio.Protocol):
-    """Counts what comes; it does not look at it, so that the client costs little."""
+class Bench:
+    """A server under measurement."""
 
-    def __init__(self, hello: list[Any]) -> None:
-        self.count = 0
-        self._tail = b""
-        self._hello = hello
-        self.transport: asyncio.Transport | None = None
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+        self.host, self.port = http.base_url.host, http.base_url.port or 80
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Upgrade, and say who it is."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(
-            (
-                "GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
-                "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-            ).encode()
-        )
-
-    def send(self, message: Any) -> None:
-        """A text frame, masked with zeros."""
-        assert self.transport is not None
-        content = orjson.dumps(message)
-        length = len(content)
-        size = bytes([0x80 | length]) if length < 126 else bytes([0x80 | 126]) + length.to_bytes(2, "big")
-        self.transport.write(b"\x81" + size + bytes(4) + content)
-
-    def data_received(self, data: bytes) -> None:
-        """Count; the first that comes is the answer to the upgrade."""
-        while self._hello:
-            self.send(self._hello.pop(0))
-        data = self._tail + data
-        self.count += data.count(NEXT)
-        self._tail = data[-len(NEXT) + 1 :] if data else b""
+    async def ask(self, what: str, **given: Any) -> Any:
+        """One of its questions about itself."""
+        return (await self._http.get(f"/{what}", params=given)).raise_for_status().json()
 
 
 @contextlib.asynccontextmanager
-async def _server(kind: str) -> AsyncIterator[httpx.AsyncClient]:
-    command = [sys.executable, "-m", "tests.bench.fanout_server", kind]
+async def server(kind: str) -> AsyncIterator[Bench]:
+    """In a process of its own."""
+    own = [sys.executable, "-m", "tests.bench.fanout_server", kind]
+    command = ["node", str(NODE / "server.mjs")] if kind == "node" else own
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         port = int(await process.stdout.readline())
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
-            yield http
+            yield Bench(http)
     finally:
         process.terminate()
         await process.wait()
 
 
-async def _usage(http: httpx.AsyncClient) -> dict[str, float]:
-    found: dict[str, float] = (await http.get("/usage")).json()
-    return found
+def counted(readers: Sequence[Reader]) -> int:
+    """Deliveries so far."""
+    return sum(len(each.came) for each in readers)
 
 
-async def _connect(http: httpx.AsyncClient, tokens: list[str], count: int) -> list[Reader]:
-    loop, readers = asyncio.get_running_loop(), []
-    for number in range(count):
-        token = tokens[number % len(tokens)]
-        hello = [{"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}]
-        made = functools.partial(Reader, hello)
-        _, reader = await loop.create_connection(made, http.base_url.host, http.base_url.port or 80)
-        readers.append(reader)
-        if not number % 20:
-            await asyncio.sleep(0.02)
-    await asyncio.sleep(2)
-    return readers
-
-
-async def measured(kind: str) -> Figures:
-    """One kind: `bare`, `quotes` (shared) or `events` (an owner each)."""
-    loop = asyncio.get_running_loop()
-    async with _server("bare" if kind == "bare" else "api") as http:
-        tokens = (await http.get("/tokens", params={"count": READERS if kind == "events" else 1})).json()
-        before = await _usage(http)
-        readers = await _connect(http, tokens, READERS)
-        idle = await _usage(http)
-        if kind != "bare":
-            query = QUOTES if kind == "quotes" else EVENTS
+async def measured(kind: Kind, count: int) -> Figures:
+    """One kind with so many readers."""
+    async with server(kind.server) as bench:
+        tokens = await bench.ask("tokens", count=kind.owners)
+        before = await bench.ask("usage")
+        readers = await connected(bench.host, bench.port, tokens, count, BARE if kind.query is None else ACKNOWLEDGED)
+        idle = await bench.ask("usage")
+        if kind.query is not None:
             for reader in readers:
-                reader.send({"type": "subscribe", "id": "s", "payload": {"query": query}})
-            await asyncio.sleep(5)
-        # Once before it counts.
-        await http.get("/go", params={"kind": kind, "rounds": 3})
-        await asyncio.sleep(2)
-        start, counted, began = await _usage(http), sum(each.count for each in readers), loop.time()
-        await http.get("/go", params={"kind": kind, "rounds": ROUNDS})
-        wanted = counted + READERS * ROUNDS
-        while sum(each.count for each in readers) < wanted and loop.time() - began < PATIENCE_S:  # noqa: ASYNC110 - reason: readers only count
-            await asyncio.sleep(0.05)
-        end = await _usage(http)
-        deliveries = sum(each.count for each in readers) - counted
+                reader.send({"type": "subscribe", "id": "s", "payload": {"query": kind.query}})
+            await _following(bench, kind, readers)
+        await _sent(bench, kind, readers, FIRST)
+        for reader in readers:
+            reader.came.clear()
+        start, began, own = await bench.ask("usage"), time.monotonic(), time.process_time()
+        told = await _sent(bench, kind, readers, DELIVERIES // count)
+        wall, busy = max(each.came[-1] for each in readers) - began, time.process_time() - own
+        end = await bench.ask("usage")
         for reader in readers:
             if reader.transport is not None:
                 reader.transport.abort()
-    sockets_kb = (idle["memory"] - before["memory"]) / READERS / 1024
-    return Figures((end["cpu_s"] - start["cpu_s"]) / deliveries * 1e6, sockets_kb)
+    return Figures(
+        (end["cpu_s"] - start["cpu_s"]) / counted(readers) * 1e6,
+        counted(readers) / wall,
+        _took_ms(kind, readers, told),
+        (idle["memory"] - before["memory"]) / count / 1024,
+        busy / wall,
+    )
+
+
+async def _following(bench: Bench, kind: Kind, readers: Sequence[Reader]) -> None:
+    """Until every subscription has begun: a round has come to each."""
+    while not all(reader.came for reader in readers):
+        await bench.ask("go", kind=kind.go, rounds=1, pause_s=_pause_s(readers))
+        await asyncio.sleep(0.5)
+    before = -1
+    while counted(readers) > before:  # what is on its way
+        before = counted(readers)
+        await asyncio.sleep(1)
+
+
+async def _sent(bench: Bench, kind: Kind, readers: Sequence[Reader], rounds: int) -> Any:
+    wanted = [len(reader.came) + rounds for reader in readers]
+    told = await bench.ask("go", kind=kind.go, rounds=rounds, pause_s=_pause_s(readers))
+    await until(lambda: all(len(each.came) >= all_of for each, all_of in zip(readers, wanted, strict=True)))
+    return told
+
+
+def _pause_s(readers: Sequence[Reader]) -> float:
+    return max(QUOTE_S_MIN, len(readers) / PACE)
+
+
+def _took_ms(kind: Kind, readers: Sequence[Reader], told: Sequence[Sequence[float]]) -> list[float]:
+    took = []
+    for number, reader in enumerate(readers):
+        place = number % kind.owners // A_COMMIT
+        took += [(came - sent[place]) * 1000 for came, sent in zip(reader.came, told, strict=True)]
+    return took
+
+
+async def alone() -> list[float]:
+    """From the commit to the reader, in ms, of events that come one at a time."""
+    took = []
+    async with server("api") as bench:
+        tokens = await bench.ask("tokens", count=1)
+        [reader] = await connected(bench.host, bench.port, tokens, 1)
+        reader.send({"type": "subscribe", "id": "s", "payload": {"query": EVENTS}})
+        kind = Kind("", "api", "events", EVENTS)
+        await _following(bench, kind, [reader])
+        for _ in range(ALONE):
+            [[committed]] = await _sent(bench, kind, [reader], 1)
+            took.append((reader.came[-1] - committed) * 1000)
+            await asyncio.sleep(ALONE_PAUSE_S)
+    return took
+
+
+async def resumed() -> float:
+    """How long it takes to get what was missed, in ms."""
+    took = []
+    async with server("api") as bench:
+        tokens = await bench.ask("tokens", count=1)
+        [first] = await connected(bench.host, bench.port, tokens, 1)
+        cursor = await bench.ask("cursor")
+        await bench.ask("go", kind="events", rounds=BEHIND, pause_s=0)
+        for _ in range(5):
+            [reader] = await connected(bench.host, bench.port, tokens, 1)
+            began = time.monotonic()
+            given = {"query": EVENTS, "variables": {"after": cursor}}
+            reader.send({"type": "subscribe", "id": "s", "payload": given})
+            await until(lambda reader=reader: len(reader.came) >= BEHIND)
+            took.append((reader.came[-1] - began) * 1000)
+        assert first.transport is not None
+    return statistics.median(took)
+
+
+def _why_not(kind: Kind, count: int) -> str | None:
+    """Why a row is left out, if it is."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < count + FILES_MORE:
+        return f"a process may have {hard} files open here"
+    if kind.server != "node":
+        return None
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "Node is not here"
+    if not (NODE / "node_modules").exists():
+        done = subprocess.run(["npm", "ci", "--prefix", str(NODE), "--no-audit", "--no-fund"], check=False)  # noqa: S603, S607 - own words
+        if done.returncode:
+            return "npm could not install it"
+    return None
+
+
+def _row(kind: Kind, count: int, figures: Figures, bare_us: float) -> str:
+    per_s = "paced" if kind.go == "quotes" else f"{figures.per_s:,.0f}"
+    p50, p99 = statistics.median(figures.took_ms), percentile(figures.took_ms, 99)
+    return (
+        f"| {kind.said} | {count:,} | {figures.cpu_us:.0f} | {figures.cpu_us / bare_us:.2f} | {per_s} "
+        f"| {p50:.1f} | {p99:.1f} | {figures.socket_kb:.0f} | {figures.busy:.0%} |"
+    )
+
+
+async def _measure() -> str:
+    """The page."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    rows, left_out, bare_us = [], [], 0.0
+    for count in COUNTS:
+        for kind in KINDS:
+            if (why := _why_not(kind, count)) is not None:
+                left_out.append(f"- {kind.said}, {count:,} readers: left out, as {why}")
+                continue
+            figures = await measured(kind, count)
+            bare_us = figures.cpu_us if kind.server == "bare" else bare_us
+            rows.append(_row(kind, count, figures, bare_us))
+            sys.stdout.write(rows[-1] + "\n")
+    took = await alone()
+    machine = [*page._machine("")[:2], f"Python {platform.python_version()}"]
+    return TEXT.format(
+        rows="\n".join(rows),
+        a_commit=A_COMMIT,
+        left_out="".join(f"\n{line}" for line in left_out),
+        alone_p50=statistics.median(took),
+        alone_p99=percentile(took, 99),
+        behind=BEHIND,
+        resume_ms=await resumed(),
+        machine="\n".join(f"- {line}" for line in machine),
+    )
 
 
 async def measure() -> str:
-    """The page, with all three of one run."""
-    found = {kind: await measured(kind) for kind in KINDS}
-    rows = [
-        f"| {said} | {figures.cpu_us:.0f} | {figures.cpu_us / found['bare'].cpu_us:.2f} | {figures.socket_kb:.0f} |"
-        for (kind, said), figures in zip(KINDS.items(), found.values(), strict=True)
-    ]
-    machine = [*page._machine("")[:2], f"Python {platform.python_version()}"]
-    return TEXT.format(
-        readers=READERS, rounds=ROUNDS, rows="\n".join(rows), machine="\n".join(f"- {line}" for line in machine)
-    )
+    """The page; by a loop that costs the readers as little as it can."""
+    return await asyncio.to_thread(uvloop.run, _measure())

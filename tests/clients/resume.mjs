@@ -8,11 +8,11 @@ const place = (key) => post(PLACE_ORDER, { input: order(portfolioId, key) }, tok
 
 const client = createClient({
   url: socketUrl,
-  webSocketImpl: WebSocket,
+  webSocketImpl: WebSocket, // in Node; a browser has its own
   connectionParams: () => ({ Authorization: `Bearer ${token}` }),
   retryAttempts: Infinity,
   shouldRetry: () => true, // by itself it gives up when the server can't be reached at all
-  retryWait: () => new Promise((resolve) => setTimeout(resolve, 500 + 1000 * Math.random())), // by itself twice as long each time
+  retryWait: () => new Promise((resolve) => setTimeout(resolve, 500 + 1000 * Math.random())), // else twice as long each time
 });
 let connections = 0;
 client.on("connected", () => (connections += 1));
@@ -21,7 +21,12 @@ const events = [];
 // When graphql-ws connects again it sends the same object: what `after` says by then is where it goes on.
 const variables = { after: (await post("{ streamCursor }", {}, token)).streamCursor };
 client.subscribe(
-  { query: `subscription ($after: String) { orderEvents(after: $after) { cursor previousCursor type order { clientOrderId } } }`, variables },
+  {
+    query: `subscription ($after: String) {
+      orderEvents(after: $after) { cursor previousCursor type order { clientOrderId } }
+    }`,
+    variables,
+  },
   {
     next: ({ data }) => {
       events.push(data.orderEvents);

@@ -14,7 +14,7 @@ function follow(headers, variables, seen) {
     url,
     singleConnection: false,
     retryAttempts: Infinity,
-    retry: () => new Promise((resolve) => setTimeout(resolve, 500 + 1000 * Math.random())), // by itself twice as long each time
+    retry: () => new Promise((resolve) => setTimeout(resolve, 500 + 1000 * Math.random())), // else twice as long each time
     headers: () => ((connections += 1), { Authorization: `Bearer ${token}`, ...headers() }),
   });
   client.subscribe({ query, variables }, {

@@ -44,6 +44,7 @@ BEAT, SNAPSHOT = "StreamHeartbeat", "PositionSnapshot"
 SHOWN = ("id", "quantity", "averagePrice", "realizedPnl")
 STAY_S = (0.5, 12)
 LEFT_MAX = 4
+RETRY_S_MAX = 5
 STALL_S = (0.1, 1.5)
 
 
@@ -96,12 +97,16 @@ class Reader:
         """Raises what is wrong with what it is sent."""
         if self.start is None:  # so that there is something for it to be shown
             await asyncio.sleep(self.chance.uniform(*STAY_S))
+        in_vain = 0
         while True:
+            seen = len(self.seen)
             try:
                 await self._visit(self.chance.choice(self.addresses))
             except (Away, OSError, websockets.WebSocketException):
+                # As clients do, later each time, so that those who were thrown off together do not come together.
                 self.thrown_off += 1
-                await asyncio.sleep(RETRY_S)
+                in_vain = 0 if len(self.seen) > seen else in_vain + 1
+                await asyncio.sleep(self.chance.uniform(RETRY_S, min(RETRY_S * 2**in_vain, RETRY_S_MAX)))
 
     async def _visit(self, address: str) -> None:
         opening = websockets.connect(

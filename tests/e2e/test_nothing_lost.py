@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import random
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -120,7 +119,6 @@ async def a_storm(home: Path, postgres: PostgresDatabases, template: str, seed: 
             settings = SETTINGS | MANY | {"redis_url": redis.url, "handlers": False}
             servers = [Server(home / each, url, **settings) for each in ("one", "other")]
             worker = Worker(home / "worker", url, **settings | {"handlers": True})
-            stack.callback(shutil.rmtree, home, ignore_errors=True)
             await asyncio.gather(*(stack.enter_async_context(each) for each in (*servers, worker)))
             yield Storm(servers, worker, redis, database, random.Random(seed))  # noqa: S311 - repeatable
     finally:

@@ -22,7 +22,7 @@ from tests.support.market import D, Trader, row_counts
 from tests.support.processes import another_process
 from tests.support.wait import until
 
-FAST = {"feed_interval_ms": 10}
+FAST = {"feed_interval_ms": 10, "quote_stale_after_ms": 60_000}
 
 
 @asynccontextmanager

@@ -37,6 +37,8 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "not tradable": ({"symbol": UNTRADABLE}, ["INSTRUMENT_NOT_TRADABLE"]),
 }
 """What is wrong with an order, and the codes that say so."""
+BAD_FOR_ITS_INSTRUMENT = ("a part of a lot", "a part of a tick")
+"""Of these, what nobody looks at while the instrument can't be traded."""
 
 
 def choose(number: int) -> Action:

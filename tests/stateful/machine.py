@@ -16,7 +16,7 @@ from resolvers.orders.queries import preview_order
 from resolvers.portfolios.commands import deposit_cash, withdraw_cash
 from resolvers.risk.commands import pause_trading, remove_risk_limit, resume_trading, set_risk_limit
 from tests.stateful.accounts import Refusal, Ticket
-from tests.stateful.actions import BAD, FIRST_BIDS, LOTS, TICKS, TICKS_IN_STEP, choose
+from tests.stateful.actions import BAD, BAD_FOR_ITS_INSTRUMENT, FIRST_BIDS, LOTS, TICKS, TICKS_IN_STEP, choose
 from tests.stateful.book import Terms, price_of
 from tests.stateful.changes import Changes
 
@@ -97,6 +97,8 @@ class BookMachine(Changes):
             self._step(self._place_again(who, which, change=how == "changed"))
             return
         changes, codes = BAD[how]
+        if how in BAD_FOR_ITS_INSTRUMENT and "AAPL" in self.oracle.untradable:
+            codes = ["INSTRUMENT_NOT_TRADABLE"]
         request = PlaceOrder(
             self.portfolios[who],
             "AAPL",

@@ -35,11 +35,16 @@ UPDATE market_state SET trading_state = 'ACTIVE', trading_reason = NULL, trading
 """
 
 
+PATIENCE = {"operation_ms": 60_000, "statement_timeout_ms": 60_000, "lock_timeout_ms": 60_000}
+"""On a busy machine nothing is given up that its test is not about."""
+
+
 def settings_for(url: str, home: Path, **more: Any) -> Settings:
     """Settings of a process on the database at `url`; without a history of candles, which takes seconds to compute,
     and without limits, which have tests of their own.
     """
-    return Settings(database_url=url, home=home, secret=SecretStr(SECRET), **{"candle_days": 0, "limits": False} | more)
+    own = PATIENCE | {"candle_days": 0, "limits": False}
+    return Settings(database_url=url, home=home, secret=SecretStr(SECRET), **own | more)
 
 
 def migrated(settings: Settings) -> None:

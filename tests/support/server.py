@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.house import SECRET
+from tests.support.house import PATIENCE, SECRET
 from tests.support.servers import _free_port
 from tests.support.wire import Client
 
@@ -182,7 +182,7 @@ def _environment(home: Path, database_url: str, address: str, given: dict[str, A
         if not name.startswith("TRADEGRAPH_") and name not in {"DATABASE_URL", "REDIS_URL"}
     }
     # Without a history of candles, which takes seconds to compute, and without limits: both are tested by themselves.
-    settings = dict(given)
+    settings = PATIENCE | given
     redis_url = settings.pop("redis_url", "")
     own = {
         "TRADEGRAPH_HOME": str(home),

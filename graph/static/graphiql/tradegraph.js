@@ -2,6 +2,12 @@
 "use strict";
 
 (() => {
+  if (!window.React || !window.ReactDOM || !window.GraphiQL || !window.GraphiQLPluginExplorer || !window.graphqlWs) {
+    document.getElementById("waiting").textContent =
+      "GraphiQL's files are neither on this server nor can they be loaded from the CDN. " +
+      "Where Node is installed, `make graphiql` brings them to this server. The API itself works: POST to this address.";
+    return;
+  }
   const settings = JSON.parse(document.getElementById("settings").textContent);
   // GraphiQL's dialogs add a <style> element; the library that does it takes the policy's nonce from this name.
   window.__webpack_nonce__ = settings.nonce;

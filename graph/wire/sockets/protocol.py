@@ -9,6 +9,9 @@ LINGER_S = 1.0
 ABORT = "tradegraph.abort"
 """In the scope's extensions: breaks the connection off, with all that waits to be sent."""
 
+SEND = "tradegraph.send"
+"""Likewise: sends a message without passing it through every layer around the application."""
+
 
 class Protocol(WebSocketsSansIOProtocol):
     """For `uvicorn.Config(ws=…)`."""
@@ -40,7 +43,8 @@ class Protocol(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     async def run_asgi(self) -> None:
-        """Hand the way to break off to the application."""
+        """Hand the short ways to the application."""
         extensions: dict[str, Any] = self.scope["extensions"]
         extensions[ABORT] = self.transport.abort
+        extensions[SEND] = self.send
         await super().run_asgi()

@@ -191,21 +191,44 @@ async def test_attack_when_passwords_are_guessed_twenty_at_a_time_then_five_are_
     assert answer["data"] is None
 
 
-async def test_attack_when_bad_documents_come_until_nothing_is_left_then_they_are_not_looked_at(
-    limited: Limited, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parsed = 0
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The documents that were looked at."""
+    seen: list[str] = []
 
-    def counting(*args: Any, **options: Any) -> Any:
-        nonlocal parsed
-        parsed += 1
-        return parse(*args, **options)
+    def counting(text: str, **options: Any) -> Any:
+        seen.append(text)
+        return parse(text, **options)
 
     monkeypatch.setattr("graph.wire.documents.parse", counting)
+    return seen
+
+
+async def test_attack_when_bad_documents_come_until_nothing_is_left_then_they_are_not_looked_at(
+    limited: Limited, parsed: list[str]
+) -> None:
     small = {"limit_anonymous_points": 50, "limit_anonymous_restore": 1, "cost_operation_max": 25}
     async with limited(**small) as client:
         answers = [await client.execute("{ x" + str(n) + " }") for n in range(100)]
         codes = [answer["errors"][0]["extensions"]["code"] for answer in answers]
         assert codes == ["GRAPHQL_VALIDATION_FAILED"] * 5 + ["THROTTLED"] * 95
         assert answers[0]["extensions"]["cost"]["throttleStatus"]["currentlyAvailable"] == 40
-        assert parsed == 6
+        assert len(parsed) == 6
+
+
+async def test_attack_when_ever_new_documents_are_throttled_then_that_costs_and_ends_and_a_known_one_is_free(
+    limited: Limited, parsed: list[str]
+) -> None:
+    small = {"limit_anonymous_points": 55, "limit_anonymous_restore": 1, "cost_operation_max": 1000}
+    dear = "instruments(first: 100) { edges { node { symbol } } }"
+    async with limited(**small) as client:
+        answers = [await client.execute("{ x" + str(n) + ": " + dear + " }") for n in range(20)]
+        assert {answer["errors"][0]["extensions"]["code"] for answer in answers} == {"THROTTLED"}
+        assert len(parsed) == 6
+        left = [_left(await client.execute("{ x0: " + dear + " }")) for _ in range(3)]
+        assert left == sorted(left)
+        assert len(parsed) == 6
+
+
+def _left(answer: dict[str, Any]) -> int:
+    return int(answer["extensions"]["cost"]["throttleStatus"]["currentlyAvailable"])

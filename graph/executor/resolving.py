@@ -1,0 +1,153 @@
+"""How a field's value is had: the Python expression for it, and what the expression names.
+
+`o` is the parent's value, `at` the indices that lead to it. The cheapest that means the same is chosen: reading an
+attribute, calling the resolver with what it declares, or else calling what the schema has for the field.
+"""
+
+import builtins
+import keyword
+from typing import Any
+
+import strawberry
+from graphql import (
+    GraphQLField,
+    GraphQLSchema,
+    VariableNode,
+    Visitor,
+    get_named_type,
+    is_leaf_type,
+    is_non_null_type,
+    visit,
+)
+from graphql.execution.values import get_argument_values
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+
+from graph.executor.infos import FieldInfo
+from graph.executor.positions import At, Position
+from graph.executor.runs import Run
+
+Names = dict[str, Any]
+MADE_BY_STRAWBERRY = "strawberry.schema.schema_converter"
+
+
+def expression(position: Position, schema: GraphQLSchema, names: Names, number: int) -> str:
+    """The expression of a field's value; what it names is added, each name with the field's number."""
+    definition = position.field.definition
+    made = _made_by_strawberry(definition)
+    if made is not None and not made.extensions and type(made).get_result is StrawberryField.get_result:
+        name = made.python_name
+        if made.base_resolver is None and made.default_resolver is builtins.getattr and _can_be_written(name):
+            return f"o.{name}"
+        if (direct := _direct(position, made, schema, names, number)) is not None:
+            return direct
+    resolve = f"resolve{number}"
+    if definition.resolve is None:
+        resolve = "run.executor.field_resolver"
+    else:
+        names[resolve] = definition.resolve
+    given = ""
+    if definition.args:
+        names[f"args{number}"] = Arguments(position, None).of
+        given = f", **args{number}(run, at)"
+    return f"{resolve}(o, run.info(place{number}, at){given})"
+
+
+def _made_by_strawberry(definition: GraphQLField) -> StrawberryField | None:
+    made = definition.extensions.get("strawberry-definition")
+    resolve = definition.resolve
+    if isinstance(made, StrawberryField) and resolve is not None and resolve.__module__ == MADE_BY_STRAWBERRY:
+        return None if made.is_subscription else made
+    return None
+
+
+def _direct(position: Position, made: StrawberryField, schema: GraphQLSchema, names: Names, number: int) -> str | None:
+    """A call of the resolver itself; none where Strawberry does more than to call it."""
+    converter = schema._strawberry_schema.schema_converter  # type: ignore[attr-defined]  # noqa: SLF001 - reason: where Strawberry keeps it
+    resolver = made.base_resolver
+    if (
+        resolver is None
+        or converter.exception_handlers
+        or converter.config.info_class is not strawberry.Info
+        or not callable(resolver.wrapped_func)
+    ):
+        return None
+    arguments = Arguments(position, converter)
+    if made.is_async and not arguments.are_leaves:
+        return None  # its arguments are converted when it is awaited: what fails then fails later
+    names[f"call{number}"] = resolver.wrapped_func
+    given = ["o"] if resolver.self_parameter else []
+    if resolver.parent_parameter:
+        given.append(f"{resolver.parent_parameter.name}=o")
+    if resolver.root_parameter:
+        given.append(f"{resolver.root_parameter.name}=o")
+    if resolver.info_parameter:
+        names["Info"] = FieldInfo
+        given.append(f"{resolver.info_parameter.name}=Info(run, place{number}, at)")
+    if position.field.definition.args:
+        names[f"args{number}"] = arguments.of
+        given.append(f"**args{number}(run, at)")
+    return f"call{number}({', '.join(given)})"
+
+
+def _can_be_written(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
+class Arguments:
+    """A field's. Those that can't be changed by a resolver are worked out once for an operation, or once for all."""
+
+    def __init__(self, position: Position, converter: Any) -> None:
+        self._position = position
+        self._converter = converter
+        self.are_leaves = all(_is_leaf(argument.type) for argument in position.field.definition.args.values())
+        self._are_constant = self.are_leaves and not _has_variables(position)
+        self._constant: dict[str, Any] | None = None
+
+    def of(self, run: Run, at: At) -> dict[str, Any]:
+        """As keywords; raises for what the variables make of them."""
+        if not self.are_leaves:
+            return self._worked_out(run, at)
+        found = self._constant or run.arguments.get(self._position)
+        if found is None:
+            found = self._worked_out(run, at)
+            if self._are_constant:
+                self._constant = found
+            else:
+                run.arguments[self._position] = found
+        return found
+
+    def _worked_out(self, run: Run, at: At) -> dict[str, Any]:
+        field, executor = self._position.field, run.executor
+        values = get_argument_values(
+            field.definition, field.nodes[0], executor.variable_values, None, executor.hide_suggestions
+        )
+        if self._converter is None:
+            return values
+        made = field.definition.extensions["strawberry-definition"]
+        return convert_arguments(
+            values,
+            made.arguments,
+            scalar_registry=self._converter.scalar_registry,
+            config=self._converter.config,
+            info=FieldInfo(run, self._position, at),
+        )
+
+
+def _is_leaf(type_: Any) -> bool:
+    """A leaf that is no list. JSON and its like may be: their values are anything."""
+    bare = type_.of_type if is_non_null_type(type_) else type_
+    return bare is get_named_type(bare) and is_leaf_type(bare)
+
+
+def _has_variables(position: Position) -> bool:
+    found = False
+
+    class Look(Visitor):
+        def enter_variable(self, _node: VariableNode, *_: Any) -> None:
+            nonlocal found
+            found = True
+
+    for argument in position.field.nodes[0].arguments or ():
+        visit(argument.value, Look())
+    return found
