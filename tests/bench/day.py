@@ -109,7 +109,7 @@ class Day:
 
 async def spent(home: Path, url: str, redis_url: str, volume: Volume, operations: int) -> Day:
     """Seed the migrated database, and spend a day on it; raises `AssertionError` for an answer that differs."""
-    settings = settings_for(url, home, access_token_s=TOKEN_S, redis_url=redis_url)
+    settings = settings_for(url, home, access_token_s=TOKEN_S, redis_url=redis_url, redis_timeout_ms=5000)
     clock = ManualClock()
     async with contextlib.AsyncExitStack() as stack:
         board = QuoteBoard(settings.quote_stale_after_ms)
