@@ -133,9 +133,13 @@ class Database:
                 await to_its_end(teller(transaction.events, transaction.position))
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading; each statement sees what is committed when it starts."""
-        async with self._lent(self.reader) as connection:
+    async def read(self, *, unhurried: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; each statement sees what is committed when it starts.
+
+        An `unhurried` one, for what goes through whole tables, is one that no timeout breaks off.
+        """
+        patient = unhurried and self.dialect == "postgresql"
+        async with self._lent(self._patient if patient else self.reader) as connection:
             with _translated():
                 yield connection
 

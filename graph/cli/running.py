@@ -65,7 +65,9 @@ def with_services(work: Callable[[Services], Awaitable[T]], settings: Settings |
 
     try:
         return asyncio.run(whole())
-    except (Refused, NotMigrated, SecretUnusable, DatabaseUnavailable, OutcomeUnknown) as refused:
+    except (DatabaseUnavailable, OutcomeUnknown) as lost:
+        typer.echo(f"{lost}: {_why(lost)}", err=True)
+    except (Refused, NotMigrated, SecretUnusable) as refused:
         typer.echo(str(refused), err=True)
     except ImportRefused as refused:
         for fault in refused.faults:
@@ -74,3 +76,9 @@ def with_services(work: Callable[[Services], Awaitable[T]], settings: Settings |
             typer.echo(f"  and {more:,} more", err=True)
         typer.echo(f"{refused.count:,} {'fault' if refused.count == 1 else 'faults'}: nothing was imported.", err=True)
     raise typer.Exit(1)
+
+
+def _why(lost: Exception) -> str:
+    """What the driver says of it, whose address and settings whoever types commands may know."""
+    cause = lost.__cause__ or lost
+    return str(getattr(cause, "orig", None) or cause) or repr(cause)

@@ -139,10 +139,10 @@ async def _unreadable(connection: AsyncConnection, seq: int, error: Exception) -
 
 @asynccontextmanager
 async def one_moment(database: Database) -> AsyncIterator[AsyncConnection]:
-    """A connection whose every statement sees the same moment."""
-    async with database.read() as connection:
+    """A connection whose every statement sees the same moment, however long they and what is between them take."""
+    async with database.read(unhurried=True) as connection:
         if database.dialect == "postgresql":
-            await connection.execution_options(isolation_level="REPEATABLE READ")
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
             return
         await connection.exec_driver_sql("BEGIN")

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from graph.cli import app
 from graph.schema import printed
 from infrastructure.settings import Settings
+from tests.support.house import SECRET
 
 RUN = CliRunner()
 
@@ -73,6 +74,16 @@ def test_serve_when_the_database_is_not_migrated_then_one_line_says_so(
     result = RUN.invoke(app, ["serve"])
     said = "The database is not migrated: run `tradegraph migrate` first.\n"
     assert (result.exit_code, result.stderr) == (1, said)
+
+
+def test_migrate_when_the_database_is_not_there_then_one_line_says_so_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("TRADEGRAPH_SECRET", SECRET)
+    result = RUN.invoke(app, ["migrate"])
+    assert result.exit_code == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("the database can't be reached: ")
+    assert "Connect call failed" in line
 
 
 def test_serve_when_the_kept_secret_is_empty_then_one_line_says_so(here: Path) -> None:

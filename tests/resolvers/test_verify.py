@@ -10,11 +10,13 @@ from hypothesis import settings as drawn
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from infrastructure.database import Database
 from infrastructure.services import Services
 from models.enums import RiskLimitKind
 from models.events import GENESIS, chained
 from models.rebuilt import as_given
 from resolvers.events import verify as verifying
+from resolvers.events.verify import one_moment
 from resolvers.orders.commands import cancel_order
 from resolvers.portfolios.allocations import set_target_allocations
 from resolvers.portfolios.commands import deposit_cash
@@ -138,3 +140,21 @@ async def test_verify_when_the_whole_chain_was_written_anew_then_the_receipt_tel
     assert "does not hang" not in str((await verifying.verify(services.database)).flaws)
     flaw, *_ = [each for each in (await verifying.verify(services.database, receipt)).flaws if each.seq is None]
     assert str(flaw) == f"the log up to event {receipt.seq} is not the one of the receipt"
+
+
+async def test_verify_when_it_takes_longer_than_a_request_may_then_nothing_breaks_it_off(services: Services) -> None:
+    await a_book(services)
+    hasty = Database(services.settings.model_copy(update={"statement_timeout_ms": 100}))
+    try:
+        async with one_moment(hasty) as connection:
+            if hasty.dialect == "postgresql":
+                began = await connection.scalar(text("SELECT now()"))
+                # Longer than the server gives others, and than the driver, which waits a second more.
+                assert await connection.scalar(text("SELECT pg_sleep(1.2)::text")) == ""
+                for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                    assert await connection.scalar(text(f"SHOW {setting}")) == "0"
+                assert await connection.scalar(text("SHOW transaction_read_only")) == "on"
+                assert await connection.scalar(text("SELECT now()")) == began
+        assert (await verifying.verify(hasty)).flaws == []
+    finally:
+        await hasty.close()
