@@ -24,8 +24,8 @@ from resolvers.positions.queries import position
 from resolvers.risk.queries import risk_alert, risk_limit
 
 
-async def _fill(ctx: Context, key: UUID) -> Fill | None:
-    return None if ctx.viewer is None else await ctx.load(fills_by_id, key)
+def _fill(ctx: Context, key: UUID) -> Awaitable[Fill | None]:
+    return ctx.load_own(fills_by_id, key)
 
 
 FINDERS: dict[str, Callable[[Context, Any], Awaitable[object]]] = {

@@ -39,6 +39,11 @@ class Viewer:
     """The log's position behind their last event, as they were recognised: they are shown nothing that is older."""
 
     @property
+    def user_id(self) -> UUID:
+        """Whose it is."""
+        return self.user.id
+
+    @property
     def is_admin(self) -> bool:
         """Whether they run the place: by their role, and with what they presented."""
         return self.user.role is Role.ADMIN and ApiScope.ADMIN in self.scopes
@@ -117,6 +122,14 @@ class Context:
 
             loader = self._loaders[batch] = DataLoader(together, max_batch_size=LOAD_MAX)
         return loader.load(key)
+
+    def load_own(self, batch: Batch[K, V | None], key: K) -> "asyncio.Future[V | None]":
+        """The same of what has an owner: none for an anonymous caller."""
+        if self.viewer is not None:
+            return self.load(batch, key)
+        nothing: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        nothing.set_result(None)
+        return nothing
 
     async def load_many(self, batch: Batch[K, V], keys: Sequence[K]) -> list[V]:
         """One value for each key, in their order."""

@@ -138,7 +138,9 @@ class Listing(Generic[T]):
             self._cached = Kind(name, of, ttl_s, tags, keep=lambda items: all(map(kept.keep, items)), shared=shared)
             self._counted = Kind(f"count of {name}", int, ttl_s, tags, shared=shared)
 
-    async def page(self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None) -> Page[T]:
+    def page(
+        self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None
+    ) -> Awaitable[Page[T]]:
         """One page; those that are asked for in the same turn of the loop with the same arguments are read together.
 
         Raises `BadRequest` for arguments that can't be.
@@ -146,8 +148,7 @@ class Listing(Generic[T]):
         # Before the batch, in which one that is wrong would fail all the others.
         self._size(ctx, args)
         self._edges(ctx, args)
-        found: Page[T] = await ctx.load(self.pages, PageKey(parent, chosen, args))
-        return found
+        return ctx.load(self.pages, PageKey(parent, chosen, args))
 
     async def pages(self, ctx: Context, asked: Sequence[PageKey]) -> list[Page[T]]:
         """A loader's batch."""

@@ -1,6 +1,6 @@
 """What can be asked of API keys: each user has their own, and nobody else's."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
@@ -32,11 +32,11 @@ async def keys_by_user(ctx: Context, ids: Sequence[UUID]) -> list[list[ApiKey]]:
     return [found if user_id == ctx.owner_id else [] for user_id in ids]
 
 
-async def api_key(ctx: Context, key_id: UUID) -> ApiKey | None:
+def api_key(ctx: Context, key_id: UUID) -> Awaitable[ApiKey | None]:
     """A key of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(keys_by_id, key_id)
+    return ctx.load_own(keys_by_id, key_id)
 
 
-async def api_keys(ctx: Context, user_id: UUID) -> list[ApiKey]:
+def api_keys(ctx: Context, user_id: UUID) -> Awaitable[list[ApiKey]]:
     """A user's keys, those that are revoked last, the newest first: the viewer's own, and none of anybody else."""
-    return await ctx.load(keys_by_user, user_id)
+    return ctx.load(keys_by_user, user_id)

@@ -1,6 +1,6 @@
 """Market alerts: made and deleted by users, and gone off by the market."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
@@ -115,11 +115,11 @@ async def alerts_by_owner(ctx: Context, ids: Sequence[UUID]) -> list[list[Market
     return [[alert for alert in found if alert.owner_id == key] for key in ids]
 
 
-async def market_alert(ctx: Context, alert_id: UUID) -> MarketAlert | None:
+def market_alert(ctx: Context, alert_id: UUID) -> Awaitable[MarketAlert | None]:
     """A market alert of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(alerts_by_id, alert_id)
+    return ctx.load_own(alerts_by_id, alert_id)
 
 
-async def market_alerts_of(ctx: Context, user_id: UUID) -> list[MarketAlert]:
+def market_alerts_of(ctx: Context, user_id: UUID) -> Awaitable[list[MarketAlert]]:
     """A user's market alerts, oldest first."""
-    return await ctx.load(alerts_by_owner, user_id)
+    return ctx.load(alerts_by_owner, user_id)

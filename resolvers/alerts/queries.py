@@ -1,6 +1,6 @@
 """What can be asked of notifications."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -31,13 +31,13 @@ NOTIFICATIONS_OF_USER = Listing(
 )
 
 
-async def notification(ctx: Context, notification_id: UUID) -> Notification | None:
+def notification(ctx: Context, notification_id: UUID) -> Awaitable[Notification | None]:
     """A notification of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(notifications_by_id, notification_id)
+    return ctx.load_own(notifications_by_id, notification_id)
 
 
-async def notifications_of(
+def notifications_of(
     ctx: Context, user_id: UUID, args: PageArgs, chosen: NotificationChoice
-) -> Page[Notification]:
+) -> Awaitable[Page[Notification]]:
     """A page of a user's notifications, newest first."""
-    return await NOTIFICATIONS_OF_USER.page(ctx, args, chosen, user_id)
+    return NOTIFICATIONS_OF_USER.page(ctx, args, chosen, user_id)

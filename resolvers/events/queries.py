@@ -1,7 +1,7 @@
 """The audit trail: what can be asked of the log."""
 
 import functools
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,9 +87,9 @@ TRAIL = EventListing(EventRow, RecordedEvent, ("seq",), owned=False, conditions=
 STORY = EventListing(EventRow, RecordedEvent, ("seq",), parent="aggregate_id", owned=False, conditions=log.conditions)
 
 
-async def events(ctx: Context, args: PageArgs, chosen: EventFilter) -> Page[RecordedEvent]:
+def events(ctx: Context, args: PageArgs, chosen: EventFilter) -> Awaitable[Page[RecordedEvent]]:
     """A page of the events that the viewer may see: their own and everybody's; an ADMIN sees all."""
-    return await TRAIL.page(ctx, args, visible(ctx, chosen))
+    return TRAIL.page(ctx, args, visible(ctx, chosen))
 
 
 async def events_of_order(ctx: Context, order: Order, args: PageArgs) -> Page[RecordedEvent]:
@@ -112,9 +112,9 @@ async def events_by_seq(ctx: Context, seqs: Sequence[int]) -> list[RecordedEvent
     return [found.get(seq) for seq in seqs]
 
 
-async def event(ctx: Context, seq: int) -> RecordedEvent | None:
+def event(ctx: Context, seq: int) -> Awaitable[RecordedEvent | None]:
     """An event that the viewer may see."""
-    return None if ctx.viewer is None else await ctx.load(events_by_seq, seq)
+    return ctx.load_own(events_by_seq, seq)
 
 
 def visible(ctx: Context, chosen: EventFilter) -> EventFilter:

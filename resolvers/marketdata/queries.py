@@ -47,13 +47,15 @@ def instrument(ctx: Context, symbol: str) -> Awaitable[Instrument | None]:
     return ctx.load(instruments_by_symbol, symbol)
 
 
-async def instruments(ctx: Context, args: PageArgs, chosen: InstrumentChoice = InstrumentChoice()) -> Page[Instrument]:
+def instruments(
+    ctx: Context, args: PageArgs, chosen: InstrumentChoice = InstrumentChoice()
+) -> Awaitable[Page[Instrument]]:
     """A page of the catalogue by symbol, for anybody; raises `BadRequest` for arguments that are out of bounds."""
     if chosen.search is not None and len(chosen.search) > SEARCH_LENGTH_MAX:
         raise BadRequest(f"`search` may have {SEARCH_LENGTH_MAX} characters at most.", "search")
     if chosen.symbols is not None and len(chosen.symbols) > LOAD_MAX:
         raise BadRequest(f"`symbols` may name {LOAD_MAX} at most.", "symbols")
-    return await CATALOGUE.page(ctx, args, chosen)
+    return CATALOGUE.page(ctx, args, chosen)
 
 
 def latest_quote(ctx: Context, symbol: str) -> Awaitable[Quote | None]:

@@ -1,6 +1,6 @@
 """Sentiment: recorded by those who analyse it, and worked into a signal."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -76,6 +76,6 @@ async def sentiments_by_symbol(ctx: Context, symbols: Sequence[str]) -> list[Sen
     return [found.get(symbol) for symbol in symbols]
 
 
-async def sentiment(ctx: Context, symbol: str) -> Sentiment | None:
+def sentiment(ctx: Context, symbol: str) -> Awaitable[Sentiment | None]:
     """The latest analysis of an instrument."""
-    return await ctx.load(sentiments_by_symbol, symbol)
+    return ctx.load(sentiments_by_symbol, symbol)

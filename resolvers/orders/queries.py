@@ -1,6 +1,6 @@
 """What can be asked of orders and fills."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -117,34 +117,34 @@ async def every_working_order(services: Services) -> list[Order]:
         return await read_all(connection, Order, statement)
 
 
-async def order(ctx: Context, order_id: UUID) -> Order | None:
+def order(ctx: Context, order_id: UUID) -> Awaitable[Order | None]:
     """An order of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(orders_by_id, order_id)
+    return ctx.load_own(orders_by_id, order_id)
 
 
-async def orders_of_owner(
+def orders_of_owner(
     ctx: Context, owner_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
-) -> Page[Order]:
+) -> Awaitable[Page[Order]]:
     """A page of a user's orders."""
-    return await ORDERS_OF_OWNER[sorting].page(ctx, args, chosen, owner_id)
+    return ORDERS_OF_OWNER[sorting].page(ctx, args, chosen, owner_id)
 
 
-async def orders_of_portfolio(
+def orders_of_portfolio(
     ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
-) -> Page[Order]:
+) -> Awaitable[Page[Order]]:
     """A page of a portfolio's orders."""
-    return await ORDERS_OF_PORTFOLIO[sorting].page(ctx, args, chosen, portfolio_id)
+    return ORDERS_OF_PORTFOLIO[sorting].page(ctx, args, chosen, portfolio_id)
 
 
-async def fills_of_order(ctx: Context, parent: Order, args: PageArgs) -> Page[Fill]:
+def fills_of_order(ctx: Context, parent: Order, args: PageArgs) -> Awaitable[Page[Fill]]:
     """A page of an order's fills, oldest first; of an order as of an event, those up to then."""
     version_max = parent.version if isinstance(parent, OrderAsOf) else None
-    return await FILLS_OF_ORDER.page(ctx, args, FillChoice(version_max), parent.id)
+    return FILLS_OF_ORDER.page(ctx, args, FillChoice(version_max), parent.id)
 
 
-async def fills_of_portfolio(ctx: Context, portfolio_id: UUID, args: PageArgs) -> Page[Fill]:
+def fills_of_portfolio(ctx: Context, portfolio_id: UUID, args: PageArgs) -> Awaitable[Page[Fill]]:
     """A page of a portfolio's fills, newest first."""
-    return await FILLS_OF_PORTFOLIO.page(ctx, args, None, portfolio_id)
+    return FILLS_OF_PORTFOLIO.page(ctx, args, None, portfolio_id)
 
 
 async def preview_order(ctx: Context, request: PlaceOrder) -> Preview:

@@ -1,7 +1,7 @@
 """What a portfolio is meant to hold: asked and set."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
@@ -39,9 +39,9 @@ async def targets_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[T
     return [sorted(found[key], key=_largest_first) for key in ids]
 
 
-async def target_allocations(ctx: Context, portfolio_id: UUID) -> list[TargetAllocation]:
+def target_allocations(ctx: Context, portfolio_id: UUID) -> Awaitable[list[TargetAllocation]]:
     """What a portfolio of the viewer's is meant to hold, the largest share first."""
-    return await ctx.load(targets_by_portfolio, portfolio_id)
+    return ctx.load(targets_by_portfolio, portfolio_id)
 
 
 @needs(ApiScope.TRADE)

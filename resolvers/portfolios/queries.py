@@ -1,6 +1,6 @@
 """What can be asked of portfolios."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -57,31 +57,31 @@ LEDGER = Listing(
 )
 
 
-async def portfolio(ctx: Context, portfolio_id: UUID) -> Portfolio | None:
+def portfolio(ctx: Context, portfolio_id: UUID) -> Awaitable[Portfolio | None]:
     """A portfolio of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(portfolios_by_id, portfolio_id)
+    return ctx.load_own(portfolios_by_id, portfolio_id)
 
 
-async def portfolios_of(ctx: Context, user_id: UUID, args: PageArgs) -> Page[Portfolio]:
+def portfolios_of(ctx: Context, user_id: UUID, args: PageArgs) -> Awaitable[Page[Portfolio]]:
     """A page of a user's portfolios, oldest first."""
-    return await PORTFOLIOS_OF_USER.page(ctx, args, None, user_id)
+    return PORTFOLIOS_OF_USER.page(ctx, args, None, user_id)
 
 
-async def transactions_of(
+def transactions_of(
     ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: TransactionChoice
-) -> Page[Transaction]:
+) -> Awaitable[Page[Transaction]]:
     """A page of a portfolio's ledger, newest first."""
-    return await LEDGER.page(ctx, args, chosen, portfolio_id)
+    return LEDGER.page(ctx, args, chosen, portfolio_id)
 
 
-async def transaction(ctx: Context, transaction_id: UUID) -> Transaction | None:
+def transaction(ctx: Context, transaction_id: UUID) -> Awaitable[Transaction | None]:
     """A ledger row of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(transactions_by_id, transaction_id)
+    return ctx.load_own(transactions_by_id, transaction_id)
 
 
-async def worth(ctx: Context, portfolio_id: UUID) -> Worth | None:
+def worth(ctx: Context, portfolio_id: UUID) -> Awaitable[Worth | None]:
     """What a portfolio of the viewer's is worth at the latest prices."""
-    return await ctx.load(worth_by_portfolio, portfolio_id)
+    return ctx.load(worth_by_portfolio, portfolio_id)
 
 
 async def marked(ctx: Context, position: Position) -> PositionMark:
@@ -91,9 +91,9 @@ async def marked(ctx: Context, position: Position) -> PositionMark:
     return mark(position, ctx.services.quotes.get(position.symbol), ctx.now, total)
 
 
-async def market_status(ctx: Context) -> TradingStatus:
+def market_status(ctx: Context) -> Awaitable[TradingStatus]:
     """What trading is let through for everybody."""
-    return await ctx.load(market_statuses, 0)
+    return ctx.load(market_statuses, 0)
 
 
 async def trading_status(ctx: Context, portfolio: Portfolio) -> TradingStatus:

@@ -1,6 +1,6 @@
 """What can be asked of positions."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -42,14 +42,14 @@ POSITIONS_OF_PORTFOLIO = Listing(
 )
 
 
-async def position(ctx: Context, position_id: UUID) -> Position | None:
+def position(ctx: Context, position_id: UUID) -> Awaitable[Position | None]:
     """A position of the viewer's, open or closed; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(positions_by_id, position_id)
+    return ctx.load_own(positions_by_id, position_id)
 
 
-async def positions_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: PositionChoice) -> Page[Position]:
+def positions_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: PositionChoice) -> Awaitable[Page[Position]]:
     """A page of a portfolio's positions, oldest first."""
-    return await POSITIONS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
+    return POSITIONS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
 
 
 async def held_now(ctx: Context, portfolio_id: UUID) -> tuple[int, list[Position]]:

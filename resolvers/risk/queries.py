@@ -1,7 +1,7 @@
 """What can be asked of risk limits."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -29,14 +29,14 @@ from resolvers.portfolios.past import Measured, losses
 from resolvers.risk.loaders import ALERTS, alerts_by_id, limits_by_id, limits_by_portfolio
 
 
-async def risk_limits(ctx: Context, portfolio_id: UUID) -> list[RiskLimit]:
+def risk_limits(ctx: Context, portfolio_id: UUID) -> Awaitable[list[RiskLimit]]:
     """The limits that were set for a portfolio of the viewer's."""
-    return await ctx.load(limits_by_portfolio, portfolio_id)
+    return ctx.load(limits_by_portfolio, portfolio_id)
 
 
-async def risk_limit(ctx: Context, limit_id: UUID) -> RiskLimit | None:
+def risk_limit(ctx: Context, limit_id: UUID) -> Awaitable[RiskLimit | None]:
     """A limit of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(limits_by_id, limit_id)
+    return ctx.load_own(limits_by_id, limit_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ ALERTS_OF_PORTFOLIO = Listing(
 )
 
 
-async def risk_alert(ctx: Context, alert_id: UUID) -> RiskAlert | None:
+def risk_alert(ctx: Context, alert_id: UUID) -> Awaitable[RiskAlert | None]:
     """An alert of the viewer's; none for anybody else's."""
-    return None if ctx.viewer is None else await ctx.load(alerts_by_id, alert_id)
+    return ctx.load_own(alerts_by_id, alert_id)
 
 
-async def alerts_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: AlertChoice) -> Page[RiskAlert]:
+def alerts_of(ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: AlertChoice) -> Awaitable[Page[RiskAlert]]:
     """A page of the alerts of a portfolio of the viewer's, newest first."""
-    return await ALERTS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
+    return ALERTS_OF_PORTFOLIO.page(ctx, args, chosen, portfolio_id)
 
 
 _WORKING = Statement(

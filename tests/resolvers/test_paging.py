@@ -162,9 +162,11 @@ async def test_instruments_when_an_argument_cannot_be_then_it_alone_is_refused(
     market: Services, args: PageArgs, argument: str, message: str
 ) -> None:
     ctx = anonymous(market)
-    wrong, right = await asyncio.gather(
-        instruments(ctx, args), instruments(ctx, PageArgs(first=1)), return_exceptions=True
-    )
+
+    async def page(asked: PageArgs) -> Page[Instrument]:
+        return await instruments(ctx, asked)
+
+    wrong, right = await asyncio.gather(page(args), page(PageArgs(first=1)), return_exceptions=True)
     assert isinstance(wrong, BadRequest)
     assert (str(wrong), wrong.argument) == (message, argument)
     assert isinstance(right, Page)
