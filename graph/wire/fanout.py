@@ -57,6 +57,10 @@ class Sink(Protocol):
         """Send it or keep it until it can be sent; False if too much is kept already."""
         ...
 
+    def gather(self) -> None:
+        """Perhaps more comes right behind what is sent next: it may go out together."""
+        ...
+
     async def room(self) -> None:
         """Wait until nothing is kept."""
         ...
@@ -134,6 +138,7 @@ class Run:
         self.members: dict[Subscription, int] = {}
         """Each with the place in the log up to which it has been given everything."""
         self._position = 0
+        self._given = 0
         self._resting = False
         ctx.reader = self
         self._task: asyncio.Task[None] | None = None
@@ -193,6 +198,9 @@ class Run:
                         if mark is not None:
                             self._position = max(self._position, mark.seq)
                         await self._deliver(Event(await pipeline.event(self._prepared, item), mark))
+                        self._given += 1
+                        if not (self.published or self._given % BURST):
+                            await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - reason: as above
             final = Answer.refused(failed(error))
         self._fanout.withdraw(self)
@@ -265,6 +273,7 @@ class Subscription:
         await self._sink.room()
         if self._admission is not None:
             await self._admission.delivered(event.answer)
+        self._sink.gather()
         await self._surely(event)
 
     def offer(self, event: Event) -> None:

@@ -30,10 +30,14 @@ class Lane:
 class Outbox:
     """Sends to one client.
 
-    `broken` is called once when it can't be reached any more, or has not read for `patience_s`.
+    `broken` is called once when it can't be reached any more, or has not read for `patience_s`. `gather` has what is
+    sent in one go leave in one go, where there is a way to.
     """
 
-    def __init__(self, send: Send, patience_s: float, broken: Callable[[], None]) -> None:
+    def __init__(
+        self, send: Send, patience_s: float, broken: Callable[[], None], gather: Callable[[], None] = lambda: None
+    ) -> None:
+        self.gather = gather
         self._send = send
         self._patience_s = patience_s
         self._broken: Callable[[], None] | None = broken

@@ -96,6 +96,9 @@ class EventStream:
         self._put(event.sent, self._lane)
         return True
 
+    def gather(self) -> None:
+        """Each goes out by itself."""
+
     async def room(self) -> None:
         """Wait until the client has taken everything."""
         await self._outbox.room()

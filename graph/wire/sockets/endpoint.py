@@ -10,7 +10,7 @@ from graph.wire.fanout import Fanout
 from graph.wire.seats import Seats, Taken
 from graph.wire.sockets import frames
 from graph.wire.sockets.frames import Closed, closing
-from graph.wire.sockets.protocol import ABORT, SEND
+from graph.wire.sockets.protocol import LINE, Line
 from graph.wire.sockets.socket import Socket
 from infrastructure.services import Services
 from infrastructure.settings import Settings
@@ -48,9 +48,8 @@ class Sockets:
             if refusal is None and seat is not None:
                 services: Services = scope["app"].state.process.services
                 connection = Connection(services, address, client_of(request))
-                short = scope.get("extensions", {})
-                way = short.get(SEND, send)
-                socket = Socket(self._fanout, self._seats, self._settings, connection, receive, way, short.get(ABORT))
+                line = scope.get("extensions", {}).get(LINE) or Line(send)
+                socket = Socket(self._fanout, self._seats, self._settings, connection, receive, line)
                 with self._seats.guest(socket):
                     await socket.run()
         finally:

@@ -65,6 +65,10 @@ class Operation:
         self._outbox.put({"type": "websocket.send", "text": f"{self._head}{event.text}}}"}, self._lane)
         return True
 
+    def gather(self) -> None:
+        """More comes right behind."""
+        self._outbox.gather()
+
     async def room(self) -> None:
         """Wait until the client has taken everything."""
         await self._outbox.room()

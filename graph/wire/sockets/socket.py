@@ -1,10 +1,9 @@
 """One websocket: who it is, what goes on on it, and how it ends."""
 
 import asyncio
-from collections.abc import Callable
 
 from graphql import GraphQLError
-from starlette.types import Receive, Send
+from starlette.types import Receive
 
 from graph.codes import Code
 from graph.context import Connection, names_somebody
@@ -16,6 +15,7 @@ from graph.wire.seats import Seat, Seats, Taken
 from graph.wire.sockets import frames
 from graph.wire.sockets.frames import BadOperation, Closed, Frame, closing, frame_of, request_of, said
 from graph.wire.sockets.operation import Operation
+from graph.wire.sockets.protocol import Line
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.settings import Settings
 from models.errors import Unauthenticated
@@ -36,16 +36,15 @@ class Socket:
         settings: Settings,
         connection: Connection,
         receive: Receive,
-        send: Send,
-        abort: Callable[[], None] | None,
+        line: Line,
     ) -> None:
         self._fanout = fanout
         self._seats = seats
         self._settings = settings
         self._connection = connection
         self._receive = receive
-        self._abort = abort
-        self._outbox = Outbox(send, settings.unread_ms_max / 1000, self._lose)
+        self._abort = line.abort
+        self._outbox = Outbox(line.send, settings.unread_ms_max / 1000, self._lose, line.gather)
         self._operations: dict[str, Operation] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._sign_in: SignIn | None = None
@@ -102,8 +101,7 @@ class Socket:
         """The client does not read, or is gone: there is nobody to say goodbye to."""
         self._end()
         self._lost = True
-        if self._abort is not None:
-            self._abort()
+        self._abort()
         if self._task is not None:
             self._task.cancel()
 

@@ -307,6 +307,9 @@ class Full:
         self.taken.append(event)
         return True
 
+    def gather(self) -> None:
+        pass
+
     async def room(self) -> None:
         self.waited += 1
 
