@@ -31,6 +31,9 @@ from resolvers.context import Context
 
 PLANS = "plans"
 """The note of a document that has the plans of its operations."""
+SUBSCRIPTION, MUTATION = OperationType.SUBSCRIPTION, OperationType.MUTATION
+"""Looked up once, as members of an enum cost much to look up; likewise their values."""
+KINDS: dict[OperationType | None, str] = {each: each.value for each in OperationType}
 TOO_LATE = "It took too long; nothing was written. Try again."
 NO_INTROSPECTION = "The schema can't be asked for here: it is in the documentation."
 
@@ -158,7 +161,7 @@ class Pipeline:
         clock = asyncio.get_running_loop().time
         began = clock()
         answer = await self._answered(prepared, ctx)
-        kind = "unknown" if prepared.operation is None else prepared.operation.operation.value
+        kind = KINDS.get(prepared.kind, "unknown")
         ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
         return answer
 
@@ -239,10 +242,10 @@ class Pipeline:
 
     async def _executed(self, prepared: Prepared) -> Answer:
         deadline_s = self._settings.operation_ms / 1000
-        if prepared.kind is OperationType.SUBSCRIPTION:
+        if prepared.kind is SUBSCRIPTION:
             return Answer.refused(an_error(NO_STREAM, Code.BAD_USER_INPUT))
         try:
-            if prepared.kind is OperationType.MUTATION:
+            if prepared.kind is MUTATION:
                 return await to_its_end(self._mutated(prepared), deadline_s)
             result = self._execute(prepared)
             if not isinstance(result, ExecutionResult):
