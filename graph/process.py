@@ -1,6 +1,6 @@
 """The composition root: all that one process has and runs, put together once."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from infrastructure.budgets.limiter import Limiter
 from infrastructure.budgets.rates import Rates
@@ -11,6 +11,7 @@ from infrastructure.ids import Ids
 from infrastructure.key_uses import KeyUses
 from infrastructure.known import Known
 from infrastructure.migrations import is_migrated, migrate
+from infrastructure.notes import Notes
 from infrastructure.passwords import Passwords
 from infrastructure.quotes import QuoteBoard
 from infrastructure.redis import Redis
@@ -101,6 +102,8 @@ def build_services(
     redis = Redis(settings) if settings.redis_url else None
     cache = Cache(settings, redis, tags_of)
     cache.follow(relay, database)
+    known = Known[Any](database, None if redis is None else Notes(redis, database, relay))
+    known.follow(relay)
     limiter = Limiter(clock, redis, settings.limit_fallback_share)
     return Services(
         settings=settings,
@@ -116,7 +119,7 @@ def build_services(
         rates=Rates(settings),
         throttle=Throttle(settings, limiter),
         key_uses=KeyUses(database),
-        known=Known(database),
+        known=known,
         redis=redis,
     )
 

@@ -192,14 +192,15 @@ class Bare:
 
     async def _line(self) -> Line:
         now = asyncio.get_running_loop().time()
-        while self._idle:
-            line = self._idle.pop()
-            if self.driver.is_open(line.connection) and now - line.opened_at < AGE_S_MAX:
-                return line
-            await to_its_end(self.driver.close(line.connection))
-        # Opened to the end also for who is cancelled: it is then there for the next.
-        await to_its_end(self._open(now))
-        return self._idle.pop()
+        while True:
+            while self._idle:
+                line = self._idle.pop()
+                if self.driver.is_open(line.connection) and now - line.opened_at <= AGE_S_MAX:
+                    line.is_new = line.opened_at == now
+                    return line
+                await to_its_end(self.driver.close(line.connection))
+            # Opened to the end also for who is cancelled: it is then there for the next. Somebody else may be quicker.
+            await to_its_end(self._open(now))
 
     async def _open(self, now: float) -> None:
         self._idle.append(Line(await self.driver.connect(), now))
@@ -208,7 +209,6 @@ class Bare:
         if self._closed:
             await to_its_end(self.driver.close(line.connection))
         else:
-            line.is_new = False
             self._idle.append(line)
 
     async def close(self) -> None:

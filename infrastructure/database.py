@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +96,8 @@ class Database:
         self._looking: sqlite3.Connection | None = None
         self.listeners: list[Callable[[Sequence[Event], int], None]] = []
         """Called after each commit that appended to the log: with what was, and the log's position behind it."""
+        self.tellers: list[Callable[[Sequence[Event], int], Coroutine[Any, Any, None]]] = []
+        """Likewise, and waited for: what they do is done before anybody is told that it was committed."""
 
     @property
     def used(self) -> dict[str, int]:
@@ -127,6 +129,8 @@ class Database:
             self.written = max(self.written, transaction.position)
             for listener in self.listeners:
                 listener(transaction.events, transaction.position)
+            for teller in self.tellers:
+                await to_its_end(teller(transaction.events, transaction.position))
 
     @contextlib.asynccontextmanager
     async def read(self, *, unhurried: bool = False) -> AsyncIterator[AsyncConnection]:

@@ -121,7 +121,8 @@ class Relay:
     async def _next(self) -> list[RecordedEvent]:
         """What is new. Every event comes this way in every process, and so past SQLAlchemy."""
         events = [RecordedEvent(*row) for row in await self._database.rows(_NEXT, seq=self.position)]
-        if not (events and events[0].seq == self.position + 1):
+        # Where there is nothing nothing is missing yet: the log has no gaps, and the next event would show one.
+        if events and events[0].seq != self.position + 1:
             async with self._database.read() as connection:
                 await log.refuse_archived(connection, self.position)
         return events

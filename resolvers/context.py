@@ -39,6 +39,11 @@ class Viewer:
     """The log's position behind their last event, as they were recognised: they are shown nothing that is older."""
 
     @property
+    def user_id(self) -> UUID:
+        """Whose it is."""
+        return self.user.id
+
+    @property
     def is_admin(self) -> bool:
         """Whether they run the place: by their role, and with what they presented."""
         return self.user.role is Role.ADMIN and ApiScope.ADMIN in self.scopes

@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 HERE = Path(__file__).parent
 WAIT_S_MAX = 60.0
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+IN_BROWSER = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on this machine")
 
 
 class Program:

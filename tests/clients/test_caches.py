@@ -64,3 +64,10 @@ async def test_relay_when_an_order_is_placed_then_its_store_shows_it_and_pages_a
     assert found["filled"] == ["market FILLED", "limit OPEN"]
     assert found["pages"] == [["third", "market"], ["third", "market", "limit"]]
     assert (found["more"], found["refetched"]) == (False, "operationsOrdersPageQuery")
+
+
+async def test_apollo_when_a_query_is_sent_again_then_its_hash_is_enough(endpoint: str) -> None:
+    found = await run("persisted.mjs", endpoint)
+    assert found["answers"] == ["Ada", "Ada"]
+    assert [with_text for with_text, _ in found["sent"]] == [False, True, False]
+    assert [status for _, status in found["sent"][1:]] == [200, 200]

@@ -12,15 +12,10 @@ from starlette.routing import Route
 
 from graph import graphiql
 from graph.graphiql import files
-from tests.clients.program import run
+from tests.clients.program import CHROMIUM, IN_BROWSER, run
 from tests.support.wire import server_of
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
-
-pytestmark = [
-    pytest.mark.clients,
-    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium on this machine"),
-]
+pytestmark = [pytest.mark.clients, IN_BROWSER]
 
 
 async def test_graphiql_when_its_examples_are_run_then_each_answers_and_nothing_comes_from_elsewhere(

@@ -155,7 +155,7 @@ async def position(services: Services) -> int:
 async def cost(client: Client, world: World, question: str) -> list[str]:
     """The SQL that answers it, when nothing is known from the question before."""
     services = world.services
-    services.known._values.clear()
+    services.known._clear()
     await services.cache.begin(services.relay.epoch, services.relay.position)
     used = {name: value for name, value in world.variables.items() if f"${name}:" in question}
     with statements(world.services) as seen:

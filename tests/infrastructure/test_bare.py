@@ -7,7 +7,7 @@ from sqlalchemy import literal, select
 from infrastructure import bare
 from infrastructure.database import Database, DatabaseUnavailable
 from infrastructure.settings import Settings
-from infrastructure.statements import Statement
+from infrastructure.statements import Row, Statement
 from tests.support.house import settings_for
 from tests.support.servers import PostgresServer
 from tests.support.wait import until
@@ -90,6 +90,24 @@ async def test_rows_when_all_connections_are_lent_for_too_long_then_the_database
             await database.rows(ONE)
     assert await database.rows(ONE) == [(1,)]
     await database.close()
+
+
+async def test_rows_when_another_is_quicker_to_take_the_connection_that_was_opened_then_a_second_is_opened(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, quicker = database.bare.driver.connect, list[asyncio.Task[list[Row]]]()
+
+    async def overtaken() -> Any:
+        connection = await connect()
+        if not quicker:
+            quicker.append(asyncio.create_task(database.rows(ONE)))
+        return connection
+
+    monkeypatch.setattr(database.bare.driver, "connect", overtaken)
+
+    assert await database.rows(ONE) == [(1,)]
+    assert await quicker[0] == [(1,)]
+    assert len(database.bare._idle) == 2
 
 
 async def test_rows_when_the_server_was_restarted_then_nobody_notices(tmp_path: Any) -> None:

@@ -184,10 +184,33 @@ async def test_redis_when_it_dies_then_answers_stay_right_and_soon_nobody_waits_
     assert later.counts["numbers"].redis == 1
 
 
-async def test_redis_when_it_is_frozen_then_answers_stay_right(redis: Redis, server: RedisServer) -> None:
+async def test_redis_when_it_is_frozen_then_soon_nobody_waits_for_it_and_thawed_it_is_used_again(
+    redis: Redis, server: RedisServer
+) -> None:
     cache, table = await a_cache(redis), Table({A: 1})
     server.freeze()
     try:
-        assert await cache.many(NUMBERS, ADA, [A], table.load) == [1]
+        while redis.available:
+            cache.apply([recorded(cache.position + 1, A)])
+            assert await cache.many(NUMBERS, ADA, [A], table.load) == [1]
+        skipped, failures = redis.counts.skipped, redis.counts.failures
+        for _ in range(20):
+            cache.apply([recorded(cache.position + 1, A)])
+            assert await cache.many(NUMBERS, ADA, [A], table.load) == [1]
+        assert redis.counts.failures == failures
+        assert redis.counts.skipped >= skipped + 20
     finally:
         server.thaw()
+    async with asyncio.timeout(5):
+        await until(lambda: redis.available)
+
+
+async def test_redis_when_it_is_flushed_then_answers_stay_right_and_it_fills_again(redis: Redis) -> None:
+    table = Table({A: 1})
+    cache, other = await a_cache(redis), await a_cache(redis)
+    await cache.many(NUMBERS, ADA, [A], table.load)
+    await redis.ask(lambda client: client.flushdb())
+
+    assert await other.many(NUMBERS, ADA, [A], table.load) == [1]
+    assert await (await a_cache(redis)).many(NUMBERS, ADA, [A], table.load) == [1]
+    assert table.reads == [[A], [A]]

@@ -1,5 +1,7 @@
 import asyncio
+from dataclasses import dataclass
 from itertools import count
+from uuid import UUID
 
 import pytest
 
@@ -7,6 +9,17 @@ from infrastructure import known
 from infrastructure.database import Database
 from infrastructure.known import Known
 from tests.support.house import an_event
+
+ADA = UUID(int=1)
+
+
+@dataclass(frozen=True)
+class Who:
+    """What was read of somebody, and the how manieth reading it was."""
+
+    number: int
+    user_id: UUID = ADA
+    seen: int = 0
 
 
 async def commit(database: Database) -> None:
@@ -17,14 +30,14 @@ async def commit(database: Database) -> None:
 async def test_value_when_read_again_then_it_is_read_once_for_each_commit_wherever_that_can_be_told(
     database: Database,
 ) -> None:
-    kept, numbers = Known[int](database), count()
+    kept, numbers = Known[Who](database), count()
 
-    async def read() -> int:
-        return next(numbers)
+    async def read() -> Who:
+        return Who(next(numbers))
 
-    first = [await kept.of("a", read) for _ in range(3)]
+    first = [(await kept.of("a", read)).number for _ in range(3)]
     await commit(database)
-    second = [await kept.of("a", read) for _ in range(3)]
+    second = [(await kept.of("a", read)).number for _ in range(3)]
     if database.dialect == "sqlite":
         assert (first, second) == ([0] * 3, [1] * 3)
     else:
@@ -46,18 +59,18 @@ async def test_commit_when_another_process_makes_it_then_nothing_is_known_any_mo
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_value_when_a_commit_comes_while_it_is_read_then_it_is_not_kept(database: Database) -> None:
-    kept = Known[str](database)
+    kept = Known[Who](database)
 
-    async def old() -> str:
+    async def old() -> Who:
         await commit(database)
-        assert await kept.of("b", new) == "new"
-        return "old"
+        assert await kept.of("b", new) == Who(2)
+        return Who(1)
 
-    async def new() -> str:
-        return "new"
+    async def new() -> Who:
+        return Who(2)
 
-    assert await kept.of("a", old) == "old"
-    assert await kept.of("a", new) == "new"
+    assert await kept.of("a", old) == Who(1)
+    assert await kept.of("a", new) == Who(2)
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
@@ -65,17 +78,17 @@ async def test_value_when_there_are_too_many_or_reading_fails_then_it_is_not_kep
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(known, "VALUES_MAX", 2)
-    kept, numbers = Known[int](database), count()
+    kept, numbers = Known[Who](database), count()
 
-    async def read() -> int:
-        return next(numbers)
+    async def read() -> Who:
+        return Who(next(numbers))
 
-    async def broken() -> int:
+    async def broken() -> Who:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match=r"^no$"):
         await kept.of("a", broken)
-    assert [await kept.of(key, read) for key in ("a", "b", "b", "c", "a")] == [0, 1, 2, 3, 4]
+    assert [(await kept.of(key, read)).number for key in ("a", "b", "b", "c", "a")] == [0, 1, 1, 2, 3]
     assert len(kept._values) <= 2
 
 

@@ -172,8 +172,8 @@ async def row_counts(services: Services) -> dict[str, int]:
 
 
 @contextmanager
-def statements(services: Services) -> Iterator[list[str]]:
-    """The SQL that runs meanwhile, on either engine or the bare driver."""
+def statements(services: Services, *, writer: bool = True) -> Iterator[list[str]]:
+    """The SQL that runs meanwhile, on either engine (or the reading one alone) or the bare driver."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -182,7 +182,8 @@ def statements(services: Services) -> Iterator[list[str]]:
     def note_bare(statement: str, _given: Any) -> None:
         seen.append(statement)
 
-    engines = (services.database.reader.sync_engine, services.database.writer.sync_engine)
+    used = [services.database.reader, *([services.database.writer] if writer else [])]
+    engines = [each.sync_engine for each in used]
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     heard = services.database.bare.heard
