@@ -20,7 +20,7 @@ from graphql.utilities import value_from_ast_untyped
 
 from graph.codes import Code
 from graph.errors import an_error, ask_again
-from graph.executor import Plans, executed
+from graph.executor import Plans, Room, executed
 from graph.wire.answers import Answer, failed, shown
 from graph.wire.documents import Document, Documents, Invalid
 from graph.wire.execution import execution_of
@@ -99,20 +99,26 @@ def interpreted(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResu
     return execute_root_selection_set(cast("Executor[Any]", prepared.executor))
 
 
-def compiled(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResult]:
+class Compiled:
     """By the operation's plan, which is kept beside its document; interpreted, and counted, where there is none."""
-    document, executor = cast("Document", prepared.document), cast("Executor[Any]", prepared.executor)
-    plans = document.notes.get(PLANS)
-    if plans is None:
-        plans = document.notes[PLANS] = Plans()
-    result = executed(plans, executor)
-    if result is None:
-        executor.context_value.services.metrics.fallbacks.inc()
-        return interpreted(prepared)
-    return result
+
+    def __init__(self) -> None:
+        self._room = Room()
+
+    def __call__(self, prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """As any `Execute`."""
+        document, executor = cast("Document", prepared.document), cast("Executor[Any]", prepared.executor)
+        plans = document.notes.get(PLANS)
+        if plans is None:
+            plans = document.notes[PLANS] = Plans(self._room)
+        result = executed(plans, executor)
+        if result is None:
+            executor.context_value.services.metrics.fallbacks.inc()
+            return interpreted(prepared)
+        return result
 
 
-EXECUTORS: dict[str, Execute] = {"compiled": compiled, "interpreted": interpreted}
+EXECUTORS: dict[str, Callable[[], Execute]] = {"compiled": Compiled, "interpreted": lambda: interpreted}
 """By what the setting calls them."""
 
 
@@ -131,7 +137,7 @@ class Pipeline:
         self.documents = Documents(self._graphql, settings)
         self.guard = guard
         self._settings = settings
-        self._execute = execute or EXECUTORS[settings.executor]
+        self._execute = execute or EXECUTORS[settings.executor]()
 
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""

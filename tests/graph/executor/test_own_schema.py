@@ -12,7 +12,7 @@ import pytest
 
 from graph.base import global_id
 from graph.schema import build_schema
-from graph.wire.pipeline import Pipeline, Prepared, compiled, interpreted
+from graph.wire.pipeline import Compiled, Pipeline, Prepared, interpreted
 from graph.wire.requests import GraphQLRequest
 from infrastructure.services import Services
 from models.orders import Fill, FillRow, Order, OrderRow
@@ -96,7 +96,7 @@ async def answered(
 
 async def held_together(services: Services, seeds: range) -> None:
     trader, pool = await a_book(services)
-    pipeline = Pipeline(SCHEMA, services.settings)
+    pipeline, compiled = Pipeline(SCHEMA, services.settings), Compiled()
     for seed in seeds:
         writer = Writer(SCHEMA._schema, chance_of(seed), values(pool), depth_max=6, skipped=SKIPPED)
         operation = writer.operation()
