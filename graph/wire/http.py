@@ -18,6 +18,7 @@ from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
 from graph.wire.fanout import Fanout
 from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
+from graph.wire.outbox import begun
 from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, too_slow, unsupported_media_type
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
 from graph.wire.seats import Seats, Taken
@@ -28,6 +29,7 @@ from resolvers.context import Context
 
 OFFERS = (JSON, GRAPHQL)
 """Answers; the first for who does not say what they take."""
+ALL_OFFERS, EVENTS_AND_OFFERS = (*OFFERS, EVENTS), (EVENTS, *OFFERS)
 BY_POST = "Operations come by POST here."
 BODY_S_MAX = 10
 """How long a client may take to send a body."""
@@ -93,10 +95,11 @@ class Exchange:
         self._headers = _headers(scope)
         accept = self._headers.get("accept")
         self._media_type = preferred(accept, OFFERS) or JSON
+        self._preferred = preferred(accept, ALL_OFFERS)
         # Some clients (urql) name event streams among all that they can read, with every operation. What is liked alike
         # is the later offer: who likes events as much as JSON gets JSON, but for what only events can answer.
-        self._may_stream = preferred(accept, (*OFFERS, EVENTS)) == EVENTS
-        self._streams = self._may_stream and preferred(accept, (EVENTS, *OFFERS)) == EVENTS
+        self._may_stream = self._preferred == EVENTS
+        self._streams = self._may_stream and preferred(accept, EVENTS_AND_OFFERS) == EVENTS
         self._services: Services = scope["app"].state.process.services
 
     async def run(self) -> None:
@@ -117,9 +120,8 @@ class Exchange:
         return "GET, POST, OPTIONS" if self._settings.get_queries else "POST, OPTIONS"
 
     def _must_accept(self) -> None:
-        offers = (*OFFERS, EVENTS)
-        if preferred(self._headers.get("accept"), offers) is None:
-            raise not_acceptable(offers)
+        if self._preferred is None:
+            raise not_acceptable(ALL_OFFERS)
 
     # ------------------------------------------------------------ what comes in
 
@@ -167,17 +169,24 @@ class Exchange:
         most, said = self._settings.body_bytes_max, self._headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > most:
             raise too_large(most)
-        body, more = bytearray(), True
-        try:
-            async with asyncio.timeout(BODY_S_MAX):
-                while more and len(body) <= most:
-                    part, more = await self._part()
-                    body += part
-        except TimeoutError:
-            raise too_slow(BODY_S_MAX) from None
+        body = bytearray()
+        # It is there already, mostly, and then a timer is half of what reading it costs.
+        rest = begun(self._read(body, most))
+        if rest is not None:
+            try:
+                async with asyncio.timeout(BODY_S_MAX):
+                    await rest
+            except TimeoutError:
+                raise too_slow(BODY_S_MAX) from None
         if len(body) > most:
             raise too_large(most)
         return bytes(body)
+
+    async def _read(self, body: bytearray, most: int) -> None:
+        more = True
+        while more and len(body) <= most:
+            part, more = await self._part()
+            body += part
 
     async def _part(self) -> tuple[bytes, bool]:
         """What has come of the body, and whether there is more."""

@@ -1,11 +1,11 @@
-"""`make bench`: measures, shows, and writes docs/benchmarks.md; with ARGS=volume or ARGS=fanout what is said there."""
+"""`make bench`: measures, shows, and writes docs/benchmarks.md; with ARGS=volume, fanout or executor others."""
 
 import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, fanout, limits, log, overhead, page, volume
+from tests.bench import api, executor, fanout, limits, log, overhead, page, volume
 from tests.support.house import migrated, settings_for
 from tests.support.servers import PostgresServer
 
@@ -27,7 +27,14 @@ async def of_fanout() -> None:
     sys.stdout.write(text)
 
 
-KINDS = {"volume": at_volume, "fanout": of_fanout}
+async def of_executor() -> None:
+    """Likewise."""
+    text = await executor.measure()
+    executor.PAGE.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+KINDS = {"volume": at_volume, "fanout": of_fanout, "executor": of_executor}
 
 
 async def main() -> None:

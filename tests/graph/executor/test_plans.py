@@ -11,12 +11,9 @@ from graphql import (
     GraphQLError,
     OperationDefinitionNode,
     OperationType,
-    default_field_resolver,
-    default_type_resolver,
     parse,
 )
 from graphql.execution import ExecutionHooks, Executor
-from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
 from graph.executor import Plans, executed
@@ -24,7 +21,7 @@ from graph.executor.plans import PLANS_MAX
 from graph.graphiql import EXAMPLES
 from graph.schema import build_schema
 from graph.wire.documents import Document, Documents
-from graph.wire.execution import Execution
+from graph.wire.execution import Execution, common_of
 from graph.wire.pipeline import Pipeline
 from graph.wire.requests import GraphQLRequest
 from infrastructure.services import Services
@@ -58,19 +55,7 @@ def _is_operation(text: str) -> bool:
 
 def executor_of(document: Document, operation: OperationDefinitionNode) -> Execution:
     """Without variables: what is compiled does not depend on them, but for those of `@skip` and `@include`."""
-    fragments: Any = document.fragments
-    return Execution(
-        OURS._schema,
-        fragments,
-        {name: FragmentDetails(fragment) for name, fragment in fragments.items()},
-        None,
-        None,
-        operation,
-        VariableValues({}, {}),
-        default_field_resolver,
-        default_type_resolver,
-        default_field_resolver,
-    )
+    return Execution(common_of(OURS._schema, document, operation, suggests=True), None, VariableValues({}, {}))
 
 
 @pytest.mark.parametrize("text", operations())
