@@ -31,6 +31,8 @@ OFFERS = (JSON, GRAPHQL)
 """Answers; the first for who does not say what they take."""
 ALL_OFFERS, EVENTS_AND_OFFERS = (*OFFERS, EVENTS), (EVENTS, *OFFERS)
 BY_POST = "Operations come by POST here."
+OK = int(HTTPStatus.OK)
+"""Looked up once, as members of an enum cost much to look up."""
 BODY_S_MAX = 10
 """How long a client may take to send a body."""
 GZIP_IN_THREAD_BYTES = 32 * 1024
@@ -258,7 +260,7 @@ class Exchange:
 
     def _status(self, answer: Answer) -> int:
         if answer.code is None:
-            return HTTPStatus.OK
+            return OK
         if answer.executed:
             return PARTIAL_SUCCESS if self._media_type == GRAPHQL else HTTPStatus.OK
         if self._media_type == GRAPHQL or answer.code in ALWAYS:
