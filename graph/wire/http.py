@@ -29,7 +29,8 @@ from resolvers.context import Context
 
 OFFERS = (JSON, GRAPHQL)
 """Answers; the first for who does not say what they take."""
-ALL_OFFERS = (*OFFERS, EVENTS)
+ALL_OFFERS, EVENTS_AND_OFFERS = (*OFFERS, EVENTS), (EVENTS, *OFFERS)
+BY_POST = "Operations come by POST here."
 OK = int(HTTPStatus.OK)
 """Looked up once, as members of an enum cost much to look up."""
 BODY_S_MAX = 10
@@ -97,7 +98,10 @@ class Exchange:
         accept = self._headers.get("accept")
         self._media_type = preferred(accept, OFFERS) or JSON
         self._preferred = preferred(accept, ALL_OFFERS)
-        self._streams = self._preferred == EVENTS
+        # Some clients (urql) name event streams among all that they can read, with every operation. What is liked alike
+        # is the later offer: who likes events as much as JSON gets JSON, but for what only events can answer.
+        self._may_stream = self._preferred == EVENTS
+        self._streams = self._may_stream and preferred(accept, EVENTS_AND_OFFERS) == EVENTS
         self._services: Services = scope["app"].state.process.services
 
     async def run(self) -> None:
@@ -129,8 +133,8 @@ class Exchange:
         if wants_page and await self._gets_page():
             await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
             return
-        if not self._settings.get_queries and not self._streams:
-            raise method_not_allowed("Operations come by POST here.", self._allow)
+        if not self._settings.get_queries and not self._may_stream:
+            raise method_not_allowed(BY_POST, self._allow)
         self._must_accept()
         # A page of another site can send a GET, but not one that its own script may read, without asking first.
         if self._headers.get("sec-fetch-mode") in {"navigate", "no-cors"}:
@@ -138,14 +142,18 @@ class Exchange:
         request = GraphQLRequest.of(_of_query_string(asked, self._settings.json_depth_max))
         ctx = await self._context()
         prepared = self._pipeline.prepare(request, ctx)
-        if prepared.kind is OperationType.MUTATION or (
-            prepared.kind is OperationType.SUBSCRIPTION and not self._streams
-        ):
+        streams = self._wants_events(prepared.kind)
+        if prepared.kind is OperationType.MUTATION or (prepared.kind is OperationType.SUBSCRIPTION and not streams):
             raise method_not_allowed("Only queries come by GET: send a POST.", "POST, OPTIONS")
-        if self._streams:
+        if streams:
             await self._stream(request, ctx)
-            return
-        await self.send(await self._pipeline.answer(prepared, ctx))
+        elif self._settings.get_queries:
+            await self.send(await self._pipeline.answer(prepared, ctx))
+        else:
+            raise method_not_allowed(BY_POST, self._allow)
+
+    def _wants_events(self, kind: OperationType | None) -> bool:
+        return self._streams or (self._may_stream and kind is OperationType.SUBSCRIPTION)
 
     async def _gets_page(self) -> bool:
         settings = self._settings
@@ -201,10 +209,12 @@ class Exchange:
             return
         request = GraphQLRequest.of(value)
         ctx = await self._context()
-        if self._streams:
-            await self._stream(request, ctx)
-            return
-        await self.send(await self._pipeline.answer(self._pipeline.prepare(request, ctx), ctx))
+        if not self._streams:
+            prepared = self._pipeline.prepare(request, ctx)
+            if not self._wants_events(prepared.kind):
+                await self.send(await self._pipeline.answer(prepared, ctx))
+                return
+        await self._stream(request, ctx)
 
     async def _stream(self, request: GraphQLRequest, ctx: Context) -> None:
         """Answer by server-sent events, for as long as there are any."""
