@@ -86,7 +86,7 @@ def at_volume(measured: Measured, volume: Volume, postgresql: str) -> str:
         seconds=measured.seconds,
         asked=len(measured.questions[0].cold),
         rows="\n".join(map(_volume_row, measured.questions)),
-        machine="\n".join(f"- {line}" for line in _machine(postgresql)),
+        machine=machine(postgresql),
     )
 
 
@@ -124,7 +124,7 @@ def written(
         overhead="\n".join(
             f"| {server} | {cpu_ms:.3f} | {cpu_ms / overhead[BARE]:.2f} |" for server, cpu_ms in overhead.items()
         ),
-        machine="\n".join(f"- {line}" for line in _machine(postgresql)),
+        machine=machine(postgresql),
         own_us=limits.own_us,
         on_ms=limits.on_ms,
         off_ms=limits.off_ms,
@@ -139,6 +139,11 @@ def _row(database: str, timing: Timing) -> str:
     return (
         f"| {database} | {timing.name} | " + " | ".join(f"{each:.2f}" for each in figures) + f" | {timing.ratio:.2f} |"
     )
+
+
+def machine(postgresql: str) -> str:
+    """Where it was measured, and when."""
+    return "\n".join(f"- {line}" for line in _machine(postgresql))
 
 
 def _machine(postgresql: str) -> list[str]:
