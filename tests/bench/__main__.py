@@ -1,4 +1,4 @@
-"""`make bench`: measures, shows, and writes docs/benchmarks.md; with ARGS=volume, fanout, reads or day what these are."""
+"""`make bench`: measures, shows, and writes docs/benchmarks.md; with ARGS=volume, fanout, reads or day these."""
 
 import asyncio
 import sys

@@ -38,8 +38,8 @@ DAY = """## A read-heavy day
 `make bench ARGS=day` measures this. {users:,} users, of whom the nth asks as often as the first divided by n, ask
 {reads:,} questions of seven kinds (portfolios with valuation, orders with fills, active orders, ledgers, instruments
 with quotes …) and change something {writes:,} times (orders placed, filled, cancelled, deposits); all quotes tick after
-each {tick} operations. Two processes on one PostgreSQL and one Redis answer in turn. **Each of the {reads:,} answers was
-compared, field by field, with that of a process without a cache that was asked the same at once; all were equal.**
+each {tick} operations. Two processes on one PostgreSQL and one Redis answer in turn. **Each of the {reads:,} answers
+was compared, field by field, with that of a process without a cache that was asked the same at once; all were equal.**
 
 | | statements that read | for one question |
 |---|---|---|
