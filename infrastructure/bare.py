@@ -17,6 +17,7 @@ WAIT_S = 5
 """How long a reading waits for a connection."""
 AGE_S_MAX = 1800
 """A connection that is older is closed before it is used again."""
+INTERRUPT_S = 0.01
 STATEMENTS_KEPT = 500
 """Texts that a connection keeps prepared."""
 
@@ -116,8 +117,13 @@ class Sqlite:
 
     async def close(self, connection: Any) -> None:
         """End it; what it is doing is broken off."""
-        await connection.interrupt()
-        await connection.close()
+        closing = asyncio.ensure_future(connection.close())
+        while not closing.done():
+            # Again and again: the thread may be about to begin what is to be broken off.
+            with contextlib.suppress(ValueError, sqlite3.ProgrammingError):
+                await connection.interrupt()
+            await asyncio.wait([closing], timeout=INTERRUPT_S)
+        closing.result()
 
 
 @dataclass(slots=True)
