@@ -113,7 +113,7 @@ class Bus:
             head = await log.head(connection)
         if new := [Checkpoint(name, head.seq, 0) for name in self._handlers if name not in known]:
             async with self._services.database.write() as tx:
-                rows = [values(checkpoint) for checkpoint in new]
+                rows = [{**values(checkpoint), "begun": head.seq} for checkpoint in new]
                 await tx.execute(insert(CHECKPOINTS).on_conflict_do_nothing(), rows)
 
     async def stop(self) -> None:

@@ -86,8 +86,9 @@ class Known(Generic[T]):
         if stamp != self._stamp:
             self._clear()
             self._stamp = stamp
-        if key in self._values:
-            return self._values[key]
+        known = self._values.get(key)
+        if known is not None:
+            return known
         value = await read()
         if stamp == self._stamp:
             self._keep(key, value)

@@ -37,6 +37,8 @@ class CheckpointRow(SQLModel, table=True):
     handler: str = Field(primary_key=True)
     seq: int = Field(sa_type=BigInteger)
     attempts: int
+    begun: int | None = Field(default=None, sa_type=BigInteger)
+    """Where the log stood when it began: of what is older it owes nothing. None: that is not known."""
 
 
 class DeadLetterRow(SQLModel, table=True):

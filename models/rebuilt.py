@@ -19,6 +19,9 @@ NAMES = {
     AggregateType.API_KEY: "apiKey",
     AggregateType.ORDER: "order",
     AggregateType.POSITION: "position",
+    AggregateType.NOTIFICATION: "notification",
+    AggregateType.RISK_ALERT: "riskAlert",
+    AggregateType.MARKET_ALERT: "marketAlert",
 }
 """The aggregates whose every event has all of it, and its name in the payload."""
 
@@ -97,13 +100,22 @@ def as_given(recorded: RecordedEvent) -> Event:
 def fingerprint(kind: AggregateType | None, data: Json) -> bytes:
     """Of something in its JSON form, without what no event tells.
 
-    That is when a key was last used, and where a trailing stop stands while it waits.
+    That is when a key was last used, where a trailing stop stands while it waits, and that the market is so far back
+    that an alert may go off again.
     """
+    if kind is AggregateType.MARKET_ALERT:
+        data = data | {"armed": None}
     if kind is AggregateType.API_KEY:
         data = data | {"lastUsedAt": None}
     if kind is AggregateType.ORDER and data["highWaterMark"] is not None and data["status"] == OrderStatus.PENDING:
         data = data | {"highWaterMark": None, "stopPrice": None}
     return hashlib.blake2b(canonical(data), digest_size=16).digest()
+
+
+def differing(kept: Json, said: Json) -> str:
+    """What of a row is not as it was said to be, for people; empty if all of it is."""
+    names = [name for name in kept if kept[name] != said.get(name)]
+    return "".join(f"; {name}: {kept[name]!r}, not {said.get(name)!r}" for name in names)
 
 
 @dataclass
@@ -175,7 +187,9 @@ class Rebuilt:
             case AggregateType.MARKET if "tradingStatus" in data:
                 self.market = data["tradingStatus"]
             case _:
-                if event.aggregate_type in NAMES:
+                if event.type is EventType.MARKET_ALERT_DELETED:
+                    self.told[event.aggregate_type].pop(event.aggregate_id, None)
+                elif event.aggregate_type in NAMES:
                     self._tell(event, data[NAMES[event.aggregate_type]])
 
     def _tell(self, event: RecordedEvent, thing: Json, *sums: Decimal) -> None:

@@ -1,5 +1,6 @@
 """The quick ways of leaves: what is said of a value of just the class that a type's values have."""
 
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
@@ -33,6 +34,9 @@ _AS_THEY_ARE = {
 }
 
 
+ENUMS_MAX = 256
+
+
 def shortcut(type_: GraphQLOutputType, names: dict[str, Any], number: int) -> tuple[str, str] | None:
     """For a value `v`: what is said, and the condition under which that is said at once; none if there is no such way.
 
@@ -51,6 +55,7 @@ def shortcut(type_: GraphQLOutputType, names: dict[str, Any], number: int) -> tu
     return None
 
 
+@functools.lru_cache(ENUMS_MAX)
 def _names(type_: CustomGraphQLEnumType) -> dict[Any, str]:
     members: Iterable[Any] = type_.wrapped_cls
     return {member: type_.coerce_output_value(member) for member in members}

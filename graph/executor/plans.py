@@ -25,32 +25,49 @@ from graph.executor.values import Values
 
 PLANS_MAX = 16
 """Of one document: one for each way in which an operation's `@skip` and `@include` come out."""
-FIELDS_MAX = 4_000
+FIELDS_MAX = 2_000
 """Of one operation, each as often as a fragment brings it in."""
+FIELDS_KEPT_MAX = 50_000
+"""Of all plans of a process: each takes one or two kilobytes."""
 ABSENT = object()
 
 Truths = tuple[Any, ...]
 
 
-class Plans:
-    """The plans of one document's operations."""
+class Room:
+    """What the plans of a process may take together."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: int = FIELDS_KEPT_MAX) -> None:
+        self.fields = fields
+        """Left of it."""
+
+
+class Plans:
+    """The plans of one document's operations; what they take of the room they give back when the document goes."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._taken = 0
         self._plans: dict[tuple[int, Truths], tuple[Part, ...] | None] = {}
-        self._conditions: dict[int, tuple[str, ...] | None] = {}
-        """For each operation the variables in its `@skip` and `@include`; none for one that can't be compiled."""
+        self._looks: dict[int, _Look | None] = {}
+        """For each operation what was seen of it; none for one that can't be compiled."""
+
+    def __del__(self) -> None:
+        self._room.fields += self._taken
 
     def of(self, executor: Executor[Any]) -> tuple[Part, ...] | None:
         """The executor's operation as functions, one after the other; none if it can't be compiled."""
         operation = id(executor.operation)
-        if operation not in self._conditions:
-            self._conditions[operation] = _conditions(executor)
-        conditions = self._conditions[operation]
-        if conditions is None:
+        if operation not in self._looks:
+            self._looks[operation] = _looked_at(executor)
+        look = self._looks[operation]
+        if look is None:
             return None
         values = executor.variable_values.coerced
-        key = operation, tuple(values.get(name, ABSENT) for name in conditions)
-        if key not in self._plans and len(self._plans) < PLANS_MAX:
+        key = operation, tuple(values.get(name, ABSENT) for name in look.conditions)
+        if key not in self._plans and len(self._plans) < PLANS_MAX and look.size <= self._room.fields:
+            self._taken += look.size
+            self._room.fields -= look.size
             self._plans[key] = plan(executor)
         return self._plans.get(key)
 
@@ -110,13 +127,11 @@ class _CannotBeCompiled(Exception):  # noqa: N818 - reason: it is no error, ther
     pass
 
 
-def _conditions(executor: Executor[Any]) -> tuple[str, ...] | None:
+def _looked_at(executor: Executor[Any]) -> "_Look | None":
     try:
-        look = _Look(executor)
-        look.selection(executor.operation.selection_set)
+        return _Look(executor)
     except (_CannotBeCompiled, RecursionError):
         return None
-    return tuple(look.conditions)
 
 
 class _Look:
@@ -127,6 +142,7 @@ class _Look:
         self._fragments = executor.fragments
         self._sizes: dict[str, int | None] = {}
         """Of fragments; none of one that is being counted."""
+        self.size = self.selection(executor.operation.selection_set)
 
     def selection(self, selections: SelectionSetNode | None) -> int:
         """How many fields it has, with all that is in them; raises for what is too many, or not known here."""

@@ -27,8 +27,8 @@ class File:
 
     @property
     def name(self) -> str:
-        """What it is called here."""
-        return f"{self.package.rpartition('/')[2]}.{self.path.rpartition('.')[2]}"
+        """What it is called here: the file of another version is none of the page's."""
+        return f"{self.package.rpartition('/')[2]}-{self.version}.{self.path.rpartition('.')[2]}"
 
     @property
     def spec(self) -> str:
@@ -42,7 +42,7 @@ class File:
 
     @property
     def here(self) -> str:
-        """Where this host has it, if it is installed; another version has another address."""
+        """Where this host has it, if it is installed."""
         return f"{MOUNTED_AT}/{INSTALLED.name}/{self.name}?v={version_of(self.integrity)}"
 
     def fits(self, content: bytes) -> bool:

@@ -48,7 +48,8 @@ def _install() -> None:
         contents = {
             name: content for spec in _specs() for name, content in _unpacked(_packed(npm, spec, Path(folder)), spec)
         }
-    files.INSTALLED.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(files.INSTALLED, ignore_errors=True)
+    files.INSTALLED.mkdir(parents=True)
     for name, content in contents.items():
         (files.INSTALLED / name).write_bytes(content)
 

@@ -1,6 +1,6 @@
 """graphql-core's executor as operations here need it: no incremental delivery, and nothing looked for twice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from graphql import (
@@ -14,7 +14,10 @@ from graphql import (
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FragmentDetails
+from graphql.execution.executor import CollectedErrors
 from graphql.execution.values import VariableValues
+from graphql.pyutils.ref_map import RefMap
+from graphql.type.definition import GraphQLResolveInfoHelpers
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
@@ -26,11 +29,45 @@ VARIABLE_ERRORS_MAX = 20
 
 
 class Execution(Executor[Any]):
-    """One operation's; resolvers get the `info` that Strawberry gives them."""
+    """One operation's; resolvers get the `info` that Strawberry gives them.
+
+    Most of what an executor has is the same whenever the operation is executed (`Common`), and most of the rest is for
+    interpreting alone: that is made when it is asked for.
+    """
 
     operation_extensions: Mapping[str, Any] | None = None
 
     build_resolve_info = StrawberryGraphQLCoreExecutionContext.build_resolve_info
+
+    def __init__(self, common: "Common", ctx: Context | None, values: VariableValues) -> None:
+        self.__dict__ |= common
+        self.context_value = ctx
+        self.variable_values = values
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what is not there: a helper that refers to its executor, or something that starts empty.
+        if name == "async_helpers":
+            made: Any = GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
+        elif name in _EMPTY:
+            made = _EMPTY[name]()
+        else:
+            raise AttributeError(name)
+        self.__dict__[name] = made
+        return made
+
+
+Common = dict[str, Any]
+"""What the executions of an operation have in common, by the names that `Executor` has for it."""
+COMMON = "execution"
+"""The note of a document that has it for its operations."""
+_EMPTY: dict[str, Callable[[], Any]] = {
+    "collected_errors": CollectedErrors,
+    "pending_incremental_futures": set,
+    "background_futures": set,
+    "_relevant_sub_fields": dict,
+    "_stream_usages": RefMap,
+}
+_OWN = {"context_value", "variable_values", "async_helpers", *_EMPTY}
 
 
 def execution_of(
@@ -50,17 +87,29 @@ def execution_of(
         if isinstance(found, list):
             return [of_variables(error, schema, suggests=suggests) for error in found]
         values = found
-    return Execution(
-        schema,
-        cast("dict[str, FragmentDefinitionNode]", document.fragments),
-        {name: FragmentDetails(fragment) for name, fragment in document.fragments.items()},
-        None,
-        ctx,
-        operation,
-        values,
-        default_field_resolver,
-        default_type_resolver,
-        default_field_resolver,
-        is_awaitable=cast("Any", optimized_is_awaitable),
-        hide_suggestions=not suggests,
-    )
+    return Execution(common_of(schema, document, operation, suggests=suggests), ctx, values)
+
+
+def common_of(
+    schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, *, suggests: bool
+) -> Common:
+    """What the executions of this operation have in common, kept with its document."""
+    kept: dict[int, Common] = document.notes.setdefault(COMMON, {})
+    common = kept.get(id(operation))
+    if common is None:
+        made = Executor[Any](
+            schema,
+            cast("dict[str, FragmentDefinitionNode]", document.fragments),
+            {name: FragmentDetails(fragment) for name, fragment in document.fragments.items()},
+            None,
+            None,
+            operation,
+            VariableValues({}, {}),
+            default_field_resolver,
+            default_type_resolver,
+            default_field_resolver,
+            is_awaitable=cast("Any", optimized_is_awaitable),
+            hide_suggestions=not suggests,
+        )
+        common = kept[id(operation)] = {name: value for name, value in vars(made).items() if name not in _OWN}
+    return common

@@ -18,6 +18,7 @@ from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
 from graph.wire.fanout import Fanout
 from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
+from graph.wire.outbox import begun
 from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, too_slow, unsupported_media_type
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
 from graph.wire.seats import Seats, Taken
@@ -28,6 +29,10 @@ from resolvers.context import Context
 
 OFFERS = (JSON, GRAPHQL)
 """Answers; the first for who does not say what they take."""
+ALL_OFFERS, EVENTS_AND_OFFERS = (*OFFERS, EVENTS), (EVENTS, *OFFERS)
+BY_POST = "Operations come by POST here."
+OK = int(HTTPStatus.OK)
+"""Looked up once, as members of an enum cost much to look up."""
 BODY_S_MAX = 10
 """How long a client may take to send a body."""
 GZIP_IN_THREAD_BYTES = 32 * 1024
@@ -92,7 +97,11 @@ class Exchange:
         self._headers = _headers(scope)
         accept = self._headers.get("accept")
         self._media_type = preferred(accept, OFFERS) or JSON
-        self._streams = preferred(accept, (*OFFERS, EVENTS)) == EVENTS
+        self._preferred = preferred(accept, ALL_OFFERS)
+        # Some clients (urql) name event streams among all that they can read, with every operation. What is liked alike
+        # is the later offer: who likes events as much as JSON gets JSON, but for what only events can answer.
+        self._may_stream = self._preferred == EVENTS
+        self._streams = self._may_stream and preferred(accept, EVENTS_AND_OFFERS) == EVENTS
         self._services: Services = scope["app"].state.process.services
 
     async def run(self) -> None:
@@ -113,9 +122,8 @@ class Exchange:
         return "GET, POST, OPTIONS" if self._settings.get_queries else "POST, OPTIONS"
 
     def _must_accept(self) -> None:
-        offers = (*OFFERS, EVENTS)
-        if preferred(self._headers.get("accept"), offers) is None:
-            raise not_acceptable(offers)
+        if self._preferred is None:
+            raise not_acceptable(ALL_OFFERS)
 
     # ------------------------------------------------------------ what comes in
 
@@ -125,8 +133,8 @@ class Exchange:
         if wants_page and await self._gets_page():
             await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
             return
-        if not self._settings.get_queries and not self._streams:
-            raise method_not_allowed("Operations come by POST here.", self._allow)
+        if not self._settings.get_queries and not self._may_stream:
+            raise method_not_allowed(BY_POST, self._allow)
         self._must_accept()
         # A page of another site can send a GET, but not one that its own script may read, without asking first.
         if self._headers.get("sec-fetch-mode") in {"navigate", "no-cors"}:
@@ -134,14 +142,18 @@ class Exchange:
         request = GraphQLRequest.of(_of_query_string(asked, self._settings.json_depth_max))
         ctx = await self._context()
         prepared = self._pipeline.prepare(request, ctx)
-        if prepared.kind is OperationType.MUTATION or (
-            prepared.kind is OperationType.SUBSCRIPTION and not self._streams
-        ):
+        streams = self._wants_events(prepared.kind)
+        if prepared.kind is OperationType.MUTATION or (prepared.kind is OperationType.SUBSCRIPTION and not streams):
             raise method_not_allowed("Only queries come by GET: send a POST.", "POST, OPTIONS")
-        if self._streams:
+        if streams:
             await self._stream(request, ctx)
-            return
-        await self.send(await self._pipeline.answer(prepared, ctx))
+        elif self._settings.get_queries:
+            await self.send(await self._pipeline.answer(prepared, ctx))
+        else:
+            raise method_not_allowed(BY_POST, self._allow)
+
+    def _wants_events(self, kind: OperationType | None) -> bool:
+        return self._streams or (self._may_stream and kind is OperationType.SUBSCRIPTION)
 
     async def _gets_page(self) -> bool:
         settings = self._settings
@@ -159,17 +171,24 @@ class Exchange:
         most, said = self._settings.body_bytes_max, self._headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > most:
             raise too_large(most)
-        body, more = bytearray(), True
-        try:
-            async with asyncio.timeout(BODY_S_MAX):
-                while more and len(body) <= most:
-                    part, more = await self._part()
-                    body += part
-        except TimeoutError:
-            raise too_slow(BODY_S_MAX) from None
+        body = bytearray()
+        # It is there already, mostly, and then a timer is half of what reading it costs.
+        rest = begun(self._read(body, most))
+        if rest is not None:
+            try:
+                async with asyncio.timeout(BODY_S_MAX):
+                    await rest
+            except TimeoutError:
+                raise too_slow(BODY_S_MAX) from None
         if len(body) > most:
             raise too_large(most)
         return bytes(body)
+
+    async def _read(self, body: bytearray, most: int) -> None:
+        more = True
+        while more and len(body) <= most:
+            part, more = await self._part()
+            body += part
 
     async def _part(self) -> tuple[bytes, bool]:
         """What has come of the body, and whether there is more."""
@@ -190,10 +209,12 @@ class Exchange:
             return
         request = GraphQLRequest.of(value)
         ctx = await self._context()
-        if self._streams:
-            await self._stream(request, ctx)
-            return
-        await self.send(await self._pipeline.answer(self._pipeline.prepare(request, ctx), ctx))
+        if not self._streams:
+            prepared = self._pipeline.prepare(request, ctx)
+            if not self._wants_events(prepared.kind):
+                await self.send(await self._pipeline.answer(prepared, ctx))
+                return
+        await self._stream(request, ctx)
 
     async def _stream(self, request: GraphQLRequest, ctx: Context) -> None:
         """Answer by server-sent events, for as long as there are any."""
@@ -239,7 +260,7 @@ class Exchange:
 
     def _status(self, answer: Answer) -> int:
         if answer.code is None:
-            return HTTPStatus.OK
+            return OK
         if answer.executed:
             return PARTIAL_SUCCESS if self._media_type == GRAPHQL else HTTPStatus.OK
         if self._media_type == GRAPHQL or answer.code in ALWAYS:

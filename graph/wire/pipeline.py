@@ -20,7 +20,7 @@ from graphql.utilities import value_from_ast_untyped
 
 from graph.codes import Code
 from graph.errors import an_error, ask_again
-from graph.executor import Plans, executed
+from graph.executor import Plans, Room, executed
 from graph.wire.answers import Answer, failed, shown
 from graph.wire.documents import Document, Documents, Invalid
 from graph.wire.execution import execution_of
@@ -31,6 +31,9 @@ from resolvers.context import Context
 
 PLANS = "plans"
 """The note of a document that has the plans of its operations."""
+SUBSCRIPTION, MUTATION = OperationType.SUBSCRIPTION, OperationType.MUTATION
+"""Looked up once, as members of an enum cost much to look up; likewise their values."""
+KINDS: dict[OperationType | None, str] = {each: each.value for each in OperationType}
 TOO_LATE = "It took too long; nothing was written. Try again."
 NO_INTROSPECTION = "The schema can't be asked for here: it is in the documentation."
 
@@ -96,20 +99,26 @@ def interpreted(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResu
     return execute_root_selection_set(cast("Executor[Any]", prepared.executor))
 
 
-def compiled(prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResult]:
+class Compiled:
     """By the operation's plan, which is kept beside its document; interpreted, and counted, where there is none."""
-    document, executor = cast("Document", prepared.document), cast("Executor[Any]", prepared.executor)
-    plans = document.notes.get(PLANS)
-    if plans is None:
-        plans = document.notes[PLANS] = Plans()
-    result = executed(plans, executor)
-    if result is None:
-        executor.context_value.services.metrics.fallbacks.inc()
-        return interpreted(prepared)
-    return result
+
+    def __init__(self) -> None:
+        self._room = Room()
+
+    def __call__(self, prepared: Prepared) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """As any `Execute`."""
+        document, executor = cast("Document", prepared.document), cast("Executor[Any]", prepared.executor)
+        plans = document.notes.get(PLANS)
+        if plans is None:
+            plans = document.notes[PLANS] = Plans(self._room)
+        result = executed(plans, executor)
+        if result is None:
+            executor.context_value.services.metrics.fallbacks.inc()
+            return interpreted(prepared)
+        return result
 
 
-EXECUTORS: dict[str, Execute] = {"compiled": compiled, "interpreted": interpreted}
+EXECUTORS: dict[str, Callable[[], Execute]] = {"compiled": Compiled, "interpreted": lambda: interpreted}
 """By what the setting calls them."""
 
 
@@ -128,7 +137,7 @@ class Pipeline:
         self.documents = Documents(self._graphql, settings)
         self.guard = guard
         self._settings = settings
-        self._execute = execute or EXECUTORS[settings.executor]
+        self._execute = execute or EXECUTORS[settings.executor]()
 
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""
@@ -158,7 +167,7 @@ class Pipeline:
         clock = asyncio.get_running_loop().time
         began = clock()
         answer = await self._answered(prepared, ctx)
-        kind = "unknown" if prepared.operation is None else prepared.operation.operation.value
+        kind = KINDS.get(prepared.kind, "unknown")
         ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
         return answer
 
@@ -239,10 +248,10 @@ class Pipeline:
 
     async def _executed(self, prepared: Prepared) -> Answer:
         deadline_s = self._settings.operation_ms / 1000
-        if prepared.kind is OperationType.SUBSCRIPTION:
+        if prepared.kind is SUBSCRIPTION:
             return Answer.refused(an_error(NO_STREAM, Code.BAD_USER_INPUT))
         try:
-            if prepared.kind is OperationType.MUTATION:
+            if prepared.kind is MUTATION:
                 return await to_its_end(self._mutated(prepared), deadline_s)
             result = self._execute(prepared)
             if not isinstance(result, ExecutionResult):

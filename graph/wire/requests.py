@@ -37,7 +37,7 @@ class GraphQLRequest:
             raise Malformed("A request has to be a JSON object with `query`, and perhaps `variables`, `operationName`.")
         variables, extensions = value.get("variables"), value.get("extensions")
         for key, given in (("variables", variables), ("extensions", extensions)):
-            if not isinstance(given, dict | None):
+            if given is not None and not isinstance(given, dict):
                 raise Malformed(f"`{key}` has to be an object or null.")
         sha256 = _sha256(extensions)
         query, name = value.get("query"), value.get("operationName")
@@ -45,7 +45,7 @@ class GraphQLRequest:
             query = ""
         if not isinstance(query, str):
             raise Malformed("`query` has to be a string: the GraphQL document.")
-        if not isinstance(name, str | None):
+        if name is not None and not isinstance(name, str):
             raise Malformed("`operationName` has to be a string or null.")
         if _NUL_WRITTEN.search(query) or (variables and _has_nul(variables)):
             raise Malformed(NUL)

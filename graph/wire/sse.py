@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Send
 from graph.wire.answers import Answer, failed
 from graph.wire.fanout import Event, Fanout, Subscription
 from graph.wire.outbox import Lane, Outbox
+from graph.wire.pipeline import Prepared
 from graph.wire.requests import GraphQLRequest
 from infrastructure.relay import QUEUE_MAX
 from infrastructure.settings import Settings
@@ -62,7 +63,7 @@ class EventStream:
                 subscription = Subscription(self._fanout, request, begin, self)
                 await subscription.start(prepared, ctx, after)
             else:
-                answering = asyncio.create_task(self._answer(self._fanout.pipeline.answer(prepared, ctx)))
+                answering = asyncio.create_task(self._answer(prepared, ctx))
             await self._over.wait()
         except Exception as error:  # noqa: BLE001 - reason: the response has begun, and nobody else can say it any more
             self.end(Answer.refused(failed(error)))
@@ -122,8 +123,8 @@ class EventStream:
 
     # ------------------------------------------------------------
 
-    async def _answer(self, coming: Awaitable[Answer]) -> None:
-        answer = await coming
+    async def _answer(self, prepared: Prepared, ctx: Context) -> None:
+        answer = await self._fanout.pipeline.answer(prepared, ctx)
         self.take(Event(answer, None))
         self.end(None)
 

@@ -62,7 +62,8 @@ async def authenticate(services: Services, token: str) -> Viewer:
     if token.startswith(MARK):
         return await _by_key(services, token)
     claims = services.tokens.read(token, services.clock.now())
-    found: Viewer = await services.known.of(claims, partial(_by_session, services, claims))
+    # By the text, which is compared faster than what it says.
+    found: Viewer = await services.known.of(token, partial(_by_session, services, claims))
     return found
 
 

@@ -1,11 +1,11 @@
-"""`make bench`: measures, shows, and writes docs/benchmarks.md; with ARGS=volume, fanout, reads or day these."""
+"""`make bench`: measures, shows, and writes docs/benchmarks.md; ARGS=volume (fanout, executor, reads, day): others."""
 
 import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, day, fanout, limits, log, overhead, page, reads, reads_page, volume
+from tests.bench import api, day, executor, fanout, limits, log, overhead, page, reads, reads_page, volume
 from tests.support.house import migrated, settings_for
 from tests.support.redis_server import RedisServer
 from tests.support.servers import PostgresServer
@@ -55,7 +55,14 @@ async def of_day() -> None:
     sys.stdout.write(section)
 
 
-KINDS = {"volume": at_volume, "fanout": of_fanout, "reads": of_reads, "day": of_day}
+async def of_executor() -> None:
+    """Likewise."""
+    text = await executor.measure()
+    executor.PAGE.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+KINDS = {"volume": at_volume, "fanout": of_fanout, "executor": of_executor, "reads": of_reads, "day": of_day}
 
 
 async def main() -> None:

@@ -1,15 +1,18 @@
-"""What executing costs: the CPU of an operation in this process, compiled and interpreted, in turn in one run.
+"""What executing costs: the CPU of an operation, compiled and interpreted, in turn in one run.
 
-Beside the questions of `tests.bench.api` a schema of plain attributes, so that nothing but the executor is measured.
-`python -m tests.bench.executor` measures and says so by itself.
+In this process: the questions of `tests.bench.api`, and a schema of plain attributes, so that nothing but the executor
+is measured. Over HTTP: the server's CPU for a request, beside the same question written by hand.
 """
 
 import asyncio
+import contextlib
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, fields, make_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,16 +27,51 @@ from graph.context import of_request
 from graph.process import build_services
 from graph.scalars import SCALARS
 from graph.schema import build_schema
-from graph.wire.pipeline import Pipeline, compiled, interpreted
+from graph.wire.pipeline import Compiled, Pipeline, interpreted
 from graph.wire.requests import GraphQLRequest
 from resolvers.context import Context
-from tests.bench.api import ORDERS, PORTFOLIO, USER
-from tests.bench.data import fill
+from tests.bench.api import ORDERS, PORTFOLIO, TOKEN_S, USER, _listens
+from tests.bench.data import Data, fill
+from tests.bench.overhead import OURS, cpu_ms
+from tests.bench.page import machine
+from tests.bench.wire import Wire
 from tests.support.house import migrated, settings_for
+from tests.support.servers import _free_port
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks-executor.md"
+TEXT = """# Benchmarks of the executor
+
+`make bench ARGS=executor` measures what stands here and writes this page: [the executor](executor.md) beside the
+interpreter of graphql-core, in turn in one run. Figures are only good beside others of the same run.
+
+## Executing alone
+
+The processor's time for an operation that is known, from its variables to its data: in milliseconds, the median of
+{rounds} rounds. The attributes are of a schema that has nothing else; most of what is left of them is writing decimals
+and moments.
+
+| operation | compiled | interpreted | times |
+|---|---|---|---|
+{alone}
+
+## Over HTTP
+
+The server's processor time for a whole request on SQLite, with everything around the executor. *By hand* is the
+endpoint of [the benchmarks](benchmarks.md): Starlette, the driver and orjson, without schema, types, checks or pages.
+
+| question | compiled | interpreted | by hand | times the one by hand |
+|---|---|---|---|---|
+{served}
+
+## Where
+
+{machine}
+"""
 ROUNDS = 7
 BUDGET_MS = 150
 """Of CPU for a round of one executor."""
+REQUESTS = 60
+"""Of a round over HTTP."""
 TYPES = {"name": str, "count": int, "price": Decimal, "at": datetime, "open": bool}
 Item: Any = strawberry.type(
     make_dataclass("Item", [(f"{name}_{turn}", kind) for turn in (1, 2) for name, kind in TYPES.items()])
@@ -66,11 +104,9 @@ class Timing:
         return self.interpreted / self.compiled
 
 
-async def measure(home: Path) -> list[Timing]:
-    """Every question, on one database that is migrated and filled here."""
-    settings = settings_for(f"sqlite:///{home / 'tradegraph.db'}", home)
-    migrated(settings)
-    data = await fill(settings)
+async def alone(home: Path, url: str, data: Data) -> list[Timing]:
+    """Every question, in this process."""
+    settings = settings_for(url, home, access_token_s=TOKEN_S)
     services = build_services(settings)
     await services.relay.start()
     try:
@@ -84,7 +120,7 @@ async def measure(home: Path) -> list[Timing]:
         return [
             await _timed(name, Pipeline(of, settings), context, query, variables)
             for name, of, query, variables in (
-                ("{ __typename }", schema, "{ __typename }", {}),
+                ("`{ __typename }`", schema, "{ __typename }", {}),
                 ("user by id", schema, USER, {"id": data.user_id}),
                 ("portfolio, 20 positions, valuation", schema, PORTFOLIO, {"id": data.portfolio_id}),
                 ("50 orders, portfolio, owner, fills", schema, ORDERS, {}),
@@ -115,6 +151,7 @@ async def _timed(
         assert not result.errors, result.errors
         return (time.process_time() - before) * 1000
 
+    compiled = Compiled()
     times: dict[Any, list[float]] = {compiled: [], interpreted: []}
     for execute in times:
         await once(execute)
@@ -125,13 +162,75 @@ async def _timed(
     return Timing(name, statistics.median(times[compiled]), statistics.median(times[interpreted]))
 
 
-async def main() -> None:
-    """Measure, and say it."""
+async def over_http(home: Path, url: str, data: Data) -> dict[str, list[float]]:
+    """The milliseconds of CPU of a request to each kind of server, by the question."""
+    asked = {
+        "user by id": ({"query": USER, "variables": {"id": data.user_id}}, "/user", {"id": data.user_id}),
+        "portfolio, 20 positions, valuation": (
+            {"query": PORTFOLIO, "variables": {"id": data.portfolio_id}},
+            "/portfolio",
+            {"id": data.portfolio_id},
+        ),
+        "50 orders, portfolio, owner, fills": ({"query": ORDERS}, "/orders", {}),
+    }
+    async with contextlib.AsyncExitStack() as stack:
+        ours = ("tests.bench.overhead", OURS, url, str(home))
+        served = [
+            await stack.enter_async_context(_process(*ours, TRADEGRAPH_EXECUTOR="compiled")),
+            await stack.enter_async_context(_process(*ours, TRADEGRAPH_EXECUTOR="interpreted")),
+            await stack.enter_async_context(_process("tests.bench.baseline", url)),
+        ]
+        return {
+            name: await asyncio.to_thread(
+                _requests, served, data.token, [("/graphql", body), ("/graphql", body), (path, given)]
+            )
+            for name, (body, path, given) in asked.items()
+        }
+
+
+def _requests(served: list[tuple[int, str]], token: str, asked: list[tuple[str, Any]]) -> list[float]:
+    found: list[list[float]] = [[] for _ in served]
+    for _ in range(ROUNDS + 1):
+        for times, (pid, address), (path, body) in zip(found, served, asked, strict=True):
+            with Wire(address, token) as wire:
+                before = cpu_ms(pid)
+                for _ in range(REQUESTS):
+                    wire.post(path, body)
+                times.append((cpu_ms(pid) - before) / REQUESTS)
+    return [statistics.median(times[1:]) for times in found]
+
+
+@contextlib.asynccontextmanager
+async def _process(module: str, *words: str, **environment: str) -> AsyncIterator[tuple[int, str]]:
+    """A server; gives its process's id, and its host and port."""
+    port = _free_port()
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 - own words, at once
+        [sys.executable, "-m", module, *words, str(port)], env={**os.environ, **environment}
+    )
+    try:
+        async with asyncio.timeout(30):
+            while not await _listens(port):
+                assert process.poll() is None
+                await asyncio.sleep(0.05)
+        yield process.pid, f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait)
+
+
+async def measure() -> str:
+    """The page, measured on a database of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        found = await measure(Path(folder))
-    for each in found:
-        sys.stdout.write(f"{each.name:36} {each.compiled:7.3f} ms  {each.interpreted:7.3f} ms  {each.ratio:5.1f}\n")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+        home = Path(folder)
+        url = f"sqlite:///{home / 'tradegraph.db'}"
+        settings = settings_for(url, home, access_token_s=TOKEN_S)
+        migrated(settings)
+        data = await fill(settings)
+        timings, served = await alone(home, url, data), await over_http(home, url, data)
+    rows = [f"| {each.name} | {each.compiled:.3f} | {each.interpreted:.3f} | {each.ratio:.1f} |" for each in timings]
+    more = [
+        f"| {name} | {ours:.2f} | {theirs:.2f} | {hand:.2f} | {ours / hand:.2f} |"
+        for name, (ours, theirs, hand) in served.items()
+    ]
+    where = "\n".join(f"- {line}" for line in machine())
+    return TEXT.format(rounds=ROUNDS, alone="\n".join(rows), served="\n".join(more), machine=where)

@@ -270,7 +270,7 @@ async def _measure() -> str:
             rows.append(_row(kind, count, figures, bare_us))
             sys.stdout.write(rows[-1] + "\n")
     took = await alone()
-    machine = [*page._machine("")[:2], f"Python {platform.python_version()}"]
+    machine = [*page.machine()[:2], f"Python {platform.python_version()}"]
     return TEXT.format(
         rows="\n".join(rows),
         a_commit=A_COMMIT,

@@ -87,7 +87,7 @@ def at_volume(measured: Measured, volume: Volume, postgresql: str) -> str:
         seconds=measured.seconds,
         asked=len(measured.questions[0].cold),
         rows="\n".join(map(_volume_row, measured.questions)),
-        machine=machine(postgresql),
+        machine="\n".join(f"- {line}" for line in machine(postgresql)),
     )
 
 
@@ -125,7 +125,7 @@ def written(
         overhead="\n".join(
             f"| {server} | {cpu_ms:.3f} | {cpu_ms / overhead[BARE]:.2f} |" for server, cpu_ms in overhead.items()
         ),
-        machine=machine(postgresql),
+        machine="\n".join(f"- {line}" for line in machine(postgresql)),
         own_us=limits.own_us,
         on_ms=limits.on_ms,
         off_ms=limits.off_ms,
@@ -142,17 +142,14 @@ def _row(database: str, timing: Timing) -> str:
     )
 
 
-def machine(postgresql: str) -> str:
-    """Where it was measured, and when."""
-    return "\n".join(f"- {line}" for line in _machine(postgresql))
-
-
-def _machine(postgresql: str) -> list[str]:
+def machine(postgresql: str = "") -> list[str]:
+    """When and where it was measured."""
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    server = f", PostgreSQL {postgresql} with fsync on" if postgresql else ""
     return [
         f"{datetime.now(UTC):%Y-%m-%d}, at the end of the run a load of {load} (1, 5 and 15 minutes)",
         f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, PostgreSQL {postgresql} with fsync on",
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}{server}",
     ]
 
 

@@ -61,7 +61,7 @@ def of_questions(costs: Mapping[str, Sequence[Cost]], postgresql: str) -> str:
         times=times_of(costs),
         cpu=cpu_of(costs),
         active=ACTIVE_ORDERS,
-        machine=machine(postgresql),
+        machine=_machine(postgresql),
     )
 
 
@@ -79,8 +79,12 @@ def of_day(day: Day, volume: Volume, tick: int, postgresql: str) -> str:
         with_each=day.with_cache / reads,
         following=day.following,
         saved=day.saved,
-        machine=machine(postgresql),
+        machine=_machine(postgresql),
     )
+
+
+def _machine(postgresql: str) -> str:
+    return "\n".join(f"- {line}" for line in machine(postgresql))
 
 
 def put(section: str) -> None:

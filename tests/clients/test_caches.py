@@ -45,7 +45,7 @@ async def test_urql_when_an_order_is_placed_then_graphcache_shows_it_without_ask
     assert found["filled"] == {"lines": ["market FILLED", "limit OPEN"], "requests": 3}
     assert found["pages"] == [["third", "market"], ["third", "market", "limit"]]
     assert found["codes"] == {"badId": "BAD_USER_INPUT", "syntax": "GRAPHQL_VALIDATION_FAILED"}
-    assert found["warnings"] == []
+    assert (found["warnings"], found["answered"]) == ([], ["application/graphql-response+json; charset=utf-8"])
 
 
 async def test_relay_when_an_order_is_placed_then_its_store_shows_it_and_pages_are_refetched_by_node(

@@ -40,7 +40,7 @@ async def test_graphiql_when_nothing_is_installed_then_a_browser_takes_what_the_
     assert files.installed(), "`make graphiql` says why not"
     there = shutil.copytree(files.INSTALLED, tmp_path / "cdn")
     if torn:
-        (there / "graphiql.js").write_text("another")
+        (there / files.SCRIPTS[2].name).write_text("another")
     monkeypatch.setattr(files, "INSTALLED", tmp_path / "none")
     cdn = json.dumps({file.on_cdn: str(there / file.name) for file in files.FILES})
     async with server_of(Starlette(routes=[Route("/graphql", page), *graphiql.routes()])) as server:

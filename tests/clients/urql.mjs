@@ -45,12 +45,16 @@ const updates = {
 
 const socket = createClient({
   url: socketUrl, webSocketImpl: WebSocket, connectionParams: () => ({ Authorization: `Bearer ${token}` }) });
-let requests = 0;
+const answered = [];
 const client = new Client({
   url,
   preferGetMethod: false,
   fetchOptions: { headers: { Authorization: `Bearer ${token}` } },
-  fetch: (...words) => ((requests += 1), fetch(...words)),
+  fetch: async (...words) => {
+    const response = await fetch(...words);
+    answered.push(response.headers.get("Content-Type"));
+    return response;
+  },
   exchanges: [
     cacheExchange({
       schema, keys, updates,
@@ -67,9 +71,7 @@ const client = new Client({
 });
 
 let screen;
-const watch = (after) =>
-  client.query(SCREEN, { id: portfolioId, first: 2, after }).subscribe(({ data }) => (screen = data?.portfolio));
-watch();
+client.query(SCREEN, { id: portfolioId, first: 2 }).subscribe(({ data }) => (screen = data?.portfolio));
 const lines = () => screen.orders.edges.map(({ node }) => `${node.clientOrderId} ${node.status}`);
 const PLACE = gql`
   mutation Place($input: PlaceOrderInput!) {
@@ -81,10 +83,10 @@ const PLACE = gql`
 const place = (key, more) => client.mutation(PLACE, { input: order(portfolioId, key, more) }).toPromise();
 
 await until(() => screen);
-const asked = requests;
+const asked = answered.length;
 const placed = await place("limit", { type: "LIMIT", limitPrice: "1", quantity: "10" });
 await until(() => screen.orders.edges.length === 1);
-const after = { lines: lines(), reservedCash: screen.reservedCash, buyingPower: screen.buyingPower, requests: requests - asked };
+const after = { lines: lines(), reservedCash: screen.reservedCash, buyingPower: screen.buyingPower, requests: answered.length - asked };
 const refused = await place("large", { quantity: "1000000" });
 
 client.subscription(
@@ -92,7 +94,7 @@ client.subscription(
 ).subscribe(() => {});
 await place("market");
 await until(() => lines()[0] === "market FILLED" && Number(screen.cash) < 100000);
-const filled = { lines: lines(), requests: requests - asked };
+const filled = { lines: lines(), requests: answered.length - asked };
 
 await place("third", { type: "LIMIT", limitPrice: "1" });
 const fresh = new Client({
@@ -114,5 +116,6 @@ say({
   pages: [first, all].map(({ edges }) => edges.map(({ node }) => node.clientOrderId)),
   codes: { badId: await code(`{ order(id: "nonsense") { id } }`), syntax: await code(`{ nothing: viewer(a: 1) { id } }`) },
   warnings,
+  answered: [...new Set(answered)],
 });
 process.exit();

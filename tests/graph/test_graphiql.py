@@ -96,7 +96,7 @@ async def test_every_file_that_the_page_loads_is_served_and_kept_for_a_year(clie
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
-    "path", ["tradegraph.js", "tradegraph.js?v=0123456789abcdef", "npm/react.js?v=0123456789abcdef"]
+    "path", ["tradegraph.js", "tradegraph.js?v=0123456789abcdef", f"npm/{files.SCRIPTS[0].name}?v=0123456789abcdef"]
 )
 async def test_a_file_asked_for_under_another_version_is_not_kept(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(f"/graphiql/{path}")

@@ -1,5 +1,6 @@
 """A stand-in for npm brings what a test gives it: the suite needs neither Node nor a network."""
 
+import dataclasses
 import io
 import sys
 import tarfile
@@ -58,7 +59,10 @@ def test_graphiql_when_npm_has_its_files_then_they_are_installed_once(here: Path
     packed(here)
     first = CliRunner().invoke(app, ["graphiql"])
     assert (first.exit_code, first.stdout) == (0, SERVED)
-    assert {path.name: path.read_bytes() for path in files.INSTALLED.iterdir()} == {"one.css": STYLE, "one.js": SCRIPT}
+    assert {path.name: path.read_bytes() for path in files.INSTALLED.iterdir()} == {
+        "one-1.0.0.css": STYLE,
+        "one-1.0.0.js": SCRIPT,
+    }
     assert files.installed()
 
     (here / "bin" / "npm").unlink()
@@ -66,12 +70,21 @@ def test_graphiql_when_npm_has_its_files_then_they_are_installed_once(here: Path
     assert (again.exit_code, again.stdout) == (0, SERVED)
 
 
+def test_graphiql_when_another_version_is_wanted_then_what_is_here_is_none_of_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed(here)
+    CliRunner().invoke(app, ["graphiql"])
+    monkeypatch.setattr(files, "FILES", [dataclasses.replace(file, version="1.0.1") for file in FILES])
+    assert not files.installed()
+
+
 def test_graphiql_when_a_file_here_has_changed_then_it_is_fetched_again(here: Path) -> None:
     packed(here)
     CliRunner().invoke(app, ["graphiql"])
-    (files.INSTALLED / "one.js").write_text("torn")
+    (files.INSTALLED / "one-1.0.0.js").write_text("torn")
     CliRunner().invoke(app, ["graphiql"])
-    assert (files.INSTALLED / "one.js").read_bytes() == SCRIPT
+    assert (files.INSTALLED / "one-1.0.0.js").read_bytes() == SCRIPT
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from infrastructure import log
 from models.enums import OrderSide, OrderType, TimeInForce
 from models.errors import FundsFault, Refused, RiskFault
 from models.marketdata import Quote
+from models.portfolios import Portfolio
+from resolvers.events.history import history
 from resolvers.orders.commands import cancel_order, expire_due
 from resolvers.orders.inputs import PlaceOrder
 from resolvers.portfolios.commands import create_portfolio
@@ -24,12 +26,15 @@ from resolvers.risk.commands import resume_due, resume_trading
 from tests.stateful.accounts import Account, Price, Refusal, Ticket, Wish
 from tests.stateful.actions import FIRST_BIDS, LOTS, LOTS_IN_STEP, TICKS, TICKS_IN_STEP, WHO
 from tests.stateful.compare import (
+    Then,
     asked_worth,
     check_money,
     check_orders,
+    check_past,
     check_positions,
     check_shown,
     read_stored,
+    then_of,
     worked_out,
 )
 from tests.stateful.oracle import Oracle
@@ -84,6 +89,10 @@ class Terms:
         )
 
 
+LOOKED_BACK, LEAP = 5, 7919
+"""After how many steps an earlier moment is asked for, and by how much (a prime) the next is another."""
+
+
 class Book(RuleBasedStateMachine):
     """Two traders in one market; each run has portfolios of its own on the same database."""
 
@@ -101,6 +110,8 @@ class Book(RuleBasedStateMachine):
         self.requests: dict[str, PlaceOrder] = {}
         self.transfers: dict[tuple[str, str], tuple[str, Decimal]] = {}
         self.quotes: dict[str, Quote] = {}
+        self.past: dict[datetime, dict[str, Then]] = {}
+        """What each account was at the end of each moment."""
         self._step(self._begin())
 
     @property
@@ -170,6 +181,16 @@ class Book(RuleBasedStateMachine):
             # What a query answers takes four statements: in each step one of the two asks.
             shown = await asked_worth(ctx, stored) if name == asked else worked_out(ctx, stored)
             check_shown(shown, self.oracle, account, self.now)
+        self.past[self.now] = {name: then_of(account) for name, account in self.oracle.accounts.items()}
+        if not self.seen["steps"] % LOOKED_BACK:
+            await self._look_back(asked, everything[self.portfolios[asked]].portfolio)
+
+    async def _look_back(self, name: str, portfolio: Portfolio) -> None:
+        """Some moment of this run is asked for again."""
+        moments = list(self.past)
+        at = moments[self.seen["steps"] * LEAP % len(moments)]
+        self.seen["looked back"] += 1
+        check_past(await history(self.pit.traders[name], portfolio, at), self.past[at][name])
 
     async def _expect(self, refusal: Refusal | None, action: Awaitable[T]) -> T | None:
         """The command is done, or it is refused just so and has written nothing."""

@@ -17,6 +17,7 @@ from models.portfolios import Portfolio, PortfolioRow, Transaction, TransactionR
 from models.positions import Position, PositionRow, day_of
 from models.valuation import buying_power, value
 from resolvers.context import Context
+from resolvers.events.history import PortfolioSnapshot
 from resolvers.portfolios.loaders import Worth, latest
 from resolvers.portfolios.queries import worth
 from tests.stateful.accounts import Account, half_even
@@ -164,3 +165,28 @@ def check_shown(shown: Worth, oracle: Oracle, account: Account, now: datetime) -
     assert valuation.unpriced == ()
     ages = [now - oracle.prices[cycle.symbol].at for cycle in held]
     assert valuation.stale is any(age.total_seconds() > 5 for age in ages)
+
+
+@dataclass(frozen=True)
+class Then:
+    """An account as it was at a moment."""
+
+    cash: Fraction
+    realized: Fraction
+    held: Sequence[tuple[object, ...]]
+
+
+def then_of(account: Account) -> Then:
+    """As it is now."""
+    held = [(c.symbol, c.quantity, c.average, c.realized, c.opened_at, c.version) for c in account.cycles if c.quantity]
+    return Then(account.cash, account.realized, sorted(held, key=repr))
+
+
+def check_past(shown: PortfolioSnapshot, then: Then) -> None:
+    """What is told of a moment is what was so."""
+    assert (exactly(shown.cash), exactly(shown.book.realized_pnl)) == (then.cash, then.realized)
+    held = [
+        (c.symbol, exactly(c.quantity), exactly(c.average_price), exactly(c.realized_pnl), c.opened_at, c.version)
+        for c in shown.positions
+    ]
+    assert sorted(held, key=repr) == then.held

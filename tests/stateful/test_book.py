@@ -30,6 +30,7 @@ def test_book_when_driven_at_random_then_it_is_the_oracles_after_every_step(
         "TRAILING_STOP",
         "replaced",
         "imported",
+        "looked back",
         "INVALID_INPUT",
         "INSUFFICIENT_FUNDS",
     )

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
+from sqlalchemy import update
+
 from infrastructure import log
-from infrastructure.bus import Bus, Handler, Runner, checkpoint, move
+from infrastructure.bus import CHECKPOINTS, Bus, Handler, Runner, checkpoint, move
 from infrastructure.services import Services
 from models.notifications import Notification, NotificationRow
 from resolvers.registry import HANDLERS
@@ -26,6 +28,7 @@ async def from_the_beginning(services: Services, handlers: Iterable[Handler] = H
         at = await checkpoint(services, handler.name)
         async with services.database.write() as tx:
             await move(tx, at, 0)
+            await tx.execute(update(CHECKPOINTS).where(CHECKPOINTS.c.handler == handler.name).values(begun=0))
 
 
 async def drain(services: Services, handlers: Iterable[Handler] = HANDLERS) -> None:

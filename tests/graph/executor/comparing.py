@@ -6,7 +6,7 @@ from typing import Any
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution import Executor
 
-from graph.executor import Plans, executed
+from graph.executor import Plans, Room, executed
 
 Answered = ExecutionResult | Awaitable[ExecutionResult]
 
@@ -21,7 +21,7 @@ async def awaited(answer: Any) -> ExecutionResult:
 
 async def compiled(executor: Executor[Any], plans: Plans | None = None) -> ExecutionResult:
     """By a plan; fails if there is none."""
-    answer = executed(Plans() if plans is None else plans, executor)
+    answer = executed(Plans(Room()) if plans is None else plans, executor)
     assert answer is not None, "it can't be compiled"
     return await awaited(answer)
 

@@ -11,7 +11,7 @@ from graphql.execution import Executor
 from graphql.execution.executor_throwing_on_incremental import ExecutorThrowingOnIncremental
 from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 
-from graph.executor import Plans, executed
+from graph.executor import Plans, Room, executed
 
 CLASSES = (Executor, ExecutorThrowingOnIncremental, IncrementalExecutor)
 _interpret = Executor.execute_operation
@@ -22,7 +22,7 @@ def _execute(self: Executor[Any], serially: bool | None = None) -> Any:
     """By a plan where there is one."""
     result: ExecutionResult | Awaitable[ExecutionResult] | None = None
     if type(self) in CLASSES:
-        result = executed(Plans(), self)
+        result = executed(Plans(Room()), self)
     counts["interpreted" if result is None else "compiled"] += 1
     return _interpret(self, serially) if result is None else result
 

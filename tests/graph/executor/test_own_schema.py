@@ -12,7 +12,7 @@ import pytest
 
 from graph.base import global_id
 from graph.schema import build_schema
-from graph.wire.pipeline import Pipeline, Prepared, compiled, interpreted
+from graph.wire.pipeline import Compiled, Pipeline, Prepared, interpreted
 from graph.wire.requests import GraphQLRequest
 from infrastructure.services import Services
 from models.orders import Fill, FillRow, Order, OrderRow
@@ -34,7 +34,7 @@ SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 class Counting(Context):
     """Notes which batches are loaded."""
 
-    batches: Counter[str] = field(default_factory=Counter)
+    batches: Counter[tuple[str, int]] = field(default_factory=Counter)
     _counted: dict[Any, Any] = field(default_factory=dict)
 
     def load(self, batch: Batch[K, V], key: K) -> asyncio.Future[V]:
@@ -42,7 +42,7 @@ class Counting(Context):
         if batch not in self._counted:
 
             async def counted(ctx: Context, keys: Sequence[K]) -> list[V]:
-                self.batches[f"{batch.__module__}.{batch.__qualname__}", len(keys)] += 1  # type: ignore[index]
+                self.batches[f"{batch.__module__}.{batch.__qualname__}", len(keys)] += 1
                 return await batch(ctx, keys)
 
             self._counted[batch] = counted
@@ -84,7 +84,7 @@ def values(pool: dict[str, list[Any]]) -> Callable[[random.Random, str, str], An
 
 async def answered(
     execute: Callable[[Prepared], Any], pipeline: Pipeline, trader: Trader, operation: Operation
-) -> tuple[Any, Any, Counter[str]]:
+) -> tuple[Any, Any, Counter[tuple[str, int]]]:
     """What is said, what is wrong, and what was loaded."""
     ctx = Counting(trader.ctx.services, trader.ctx.viewer, "192.0.2.1", trader.ctx.services.relay.position)
     prepared = pipeline.prepare(GraphQLRequest(operation.text, None, operation.variables), ctx)
@@ -96,7 +96,7 @@ async def answered(
 
 async def held_together(services: Services, seeds: range) -> None:
     trader, pool = await a_book(services)
-    pipeline = Pipeline(SCHEMA, services.settings)
+    pipeline, compiled = Pipeline(SCHEMA, services.settings), Compiled()
     for seed in seeds:
         writer = Writer(SCHEMA._schema, chance_of(seed), values(pool), depth_max=6, skipped=SKIPPED)
         operation = writer.operation()
@@ -105,8 +105,20 @@ async def held_together(services: Services, seeds: range) -> None:
         ours = await answered(compiled, pipeline, trader, operation)
         assert ours[0] == theirs[0], (seed, operation)
         assert sorted(ours[1], key=repr) == sorted(theirs[1], key=repr), (seed, operation)
-        assert ours[2] == theirs[2], (seed, operation)
+        if theirs[1]:
+            # What is awaited under a null is not begun; the interpreter lets it run on.
+            assert _names(ours[2]) <= _names(theirs[2]), (seed, operation)
+        else:
+            assert ours[2] == theirs[2], (seed, operation)
     assert services.metrics.fallbacks._value.get() == 0
+
+
+def _names(batches: Counter[tuple[str, int]]) -> Counter[str]:
+    """How many there are of each, whatever their sizes."""
+    names: Counter[str] = Counter()
+    for (name, _), count in batches.items():
+        names[name] += count
+    return names
 
 
 @SQLITE

@@ -11,20 +11,17 @@ from graphql import (
     GraphQLError,
     OperationDefinitionNode,
     OperationType,
-    default_field_resolver,
-    default_type_resolver,
     parse,
 )
 from graphql.execution import ExecutionHooks, Executor
-from graphql.execution.collect_fields import FragmentDetails
 from graphql.execution.values import VariableValues
 
-from graph.executor import Plans, executed
+from graph.executor import Plans, Room, executed
 from graph.executor.plans import PLANS_MAX
 from graph.graphiql import EXAMPLES
 from graph.schema import build_schema
 from graph.wire.documents import Document, Documents
-from graph.wire.execution import Execution
+from graph.wire.execution import Execution, common_of
 from graph.wire.pipeline import Pipeline
 from graph.wire.requests import GraphQLRequest
 from infrastructure.services import Services
@@ -58,26 +55,14 @@ def _is_operation(text: str) -> bool:
 
 def executor_of(document: Document, operation: OperationDefinitionNode) -> Execution:
     """Without variables: what is compiled does not depend on them, but for those of `@skip` and `@include`."""
-    fragments: Any = document.fragments
-    return Execution(
-        OURS._schema,
-        fragments,
-        {name: FragmentDetails(fragment) for name, fragment in fragments.items()},
-        None,
-        None,
-        operation,
-        VariableValues({}, {}),
-        default_field_resolver,
-        default_type_resolver,
-        default_field_resolver,
-    )
+    return Execution(common_of(OURS._schema, document, operation, suggests=True), None, VariableValues({}, {}))
 
 
 @pytest.mark.parametrize("text", operations())
 def test_operation_of_the_documentation_when_compiled_then_it_has_a_plan(text: str) -> None:
     document = Documents(OURS._schema, Settings()).of(text)
     for operation in document.operations.values():
-        assert Plans().of(executor_of(document, operation)) is not None
+        assert Plans(Room()).of(executor_of(document, operation)) is not None
 
 
 def test_documentation_when_looked_through_then_it_has_operations_of_every_kind() -> None:
@@ -109,21 +94,21 @@ def built(text: str, root: Any = None, **more: Any) -> Executor[Any]:
 )
 def test_operation_when_it_cannot_be_compiled_then_it_has_no_plan(text: str) -> None:
     executor = built(text)
-    assert Plans().of(executor) is None or not executor.error_propagation
+    assert Plans(Room()).of(executor) is None or not executor.error_propagation
 
 
 async def test_execution_when_it_has_what_a_plan_does_not_do_then_nothing_is_resolved() -> None:
     def never(_info: Any) -> str:
         raise AssertionError
 
-    assert executed(Plans(), built("{ name }", {"name": never}, hooks=ExecutionHooks())) is None
+    assert executed(Plans(Room()), built("{ name }", {"name": never}, hooks=ExecutionHooks())) is None
     text = "query @experimental_disableErrorPropagation { sure }"
-    assert executed(Plans(), built(text, {"sure": never})) is None
+    assert executed(Plans(Room()), built(text, {"sure": never})) is None
 
 
 async def test_plan_when_variables_change_then_each_answer_has_its_own() -> None:
     document = parse("query ($a: Boolean!, $b: Boolean!) { name @include(if: $a) sure @skip(if: $b) }")
-    plans, seen = Plans(), []
+    plans, seen = Plans(Room()), []
     for a in (True, False):
         for b in (True, False):
             executor: Any = Executor.build(
@@ -133,12 +118,23 @@ async def test_plan_when_variables_change_then_each_answer_has_its_own() -> None
     assert seen == [{"name": "n"}, {"name": "n", "sure": "s"}, {}, {"sure": "s"}]
 
 
+async def test_plans_when_there_is_no_room_left_then_the_next_is_interpreted_until_a_document_goes() -> None:
+    room = Room(fields=3)
+    first, second = Plans(room), Plans(room)
+    assert first.of(built("{ name sure }")) is not None
+    assert second.of(built("{ name sure }")) is None
+    del first
+    assert room.fields == 3
+    assert second.of(built("{ name sure }")) is not None
+    assert room.fields == 1
+
+
 async def test_plan_when_it_was_made_then_it_keeps_nothing_of_the_request() -> None:
     class Root:
         name = "a"
 
     root = Root()
-    gone, plans = weakref.ref(root), Plans()
+    gone, plans = weakref.ref(root), Plans(Room())
     await compiled(built("{ name }", root), plans)
     del root
     gc.collect()

@@ -9,7 +9,7 @@ import pytest
 from graphql import ExecutionResult, GraphQLResolveInfo, build_schema, parse
 from graphql.execution import Executor
 
-from graph.executor import Plans, executed
+from graph.executor import Plans, Room, executed
 from tests.graph.executor.comparing import compiled
 
 SCHEMA = build_schema("""
@@ -90,7 +90,8 @@ async def test_null_when_it_takes_the_whole_answer_then_everything_is_cancelled(
 async def test_execution_when_it_is_cancelled_then_nothing_of_it_goes_on() -> None:
     one, other = Slow(), Slow()
     answer = executed(
-        Plans(), executor_of("{ thing { name } other { name } }", {"thing": {"name": one}, "other": {"name": other}})
+        Plans(Room()),
+        executor_of("{ thing { name } other { name } }", {"thing": {"name": one}, "other": {"name": other}}),
     )
     assert answer is not None
     task = asyncio.ensure_future(answer)  # type: ignore[arg-type]
@@ -124,7 +125,9 @@ async def test_future_when_somebody_else_cancels_it_then_that_is_an_error_of_its
 async def test_futures_when_there_are_many_then_no_task_is_made_for_them() -> None:
     loop, tasks = asyncio.get_running_loop(), 0
     futures = [loop.create_future() for _ in range(50)]
-    answer: Any = executed(Plans(), executor_of("{ all { name } }", {"all": [{"name": each} for each in futures]}))
+    answer: Any = executed(
+        Plans(Room()), executor_of("{ all { name } }", {"all": [{"name": each} for each in futures]})
+    )
 
     def count() -> None:
         nonlocal tasks
@@ -175,7 +178,7 @@ async def test_iterator_when_the_execution_is_cancelled_then_it_is_closed() -> N
         await asyncio.Event().wait()
 
     items = Items([{"name": "a"}, forever])
-    answer: Any = executed(Plans(), executor_of("{ all { name } }", {"all": items}))
+    answer: Any = executed(Plans(Room()), executor_of("{ all { name } }", {"all": items}))
     task = asyncio.ensure_future(answer)
     await waits.wait()
     task.cancel()

@@ -19,6 +19,7 @@ from infrastructure.services import Services
 from resolvers.accounts.commands import login, logout
 from resolvers.events.queries import cursor_of
 from resolvers.portfolios.commands import deposit_cash
+from tests.graph.wire.conftest import GRAPHQL, JSON
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader
 from tests.support.people import PASSWORD, anonymous
@@ -108,6 +109,43 @@ async def test_query_when_asked_for_as_events_then_there_is_one_and_the_end(
         assert await reader.next() == {"event": "next", "data": '{"data":{"viewer":{"email":"ada@example.com"}}}'}
         assert await reader.next() == {"event": "complete", "data": ""}
         assert await reader.next() == {}
+
+
+ALL_ALIKE = "application/graphql-response+json, application/graphql+json, application/json, text/event-stream"
+"""As urql sends it with every operation that is no subscription."""
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (ALL_ALIKE, GRAPHQL),
+        (f"{STREAM}, application/json", JSON),
+        (f"{STREAM};q=0.9, application/json", JSON),
+        (f"{STREAM}, application/json;q=0.9", STREAM),
+        (f"{STREAM}, */*", STREAM),
+        ("*/*", JSON),
+    ],
+)
+async def test_query_when_events_are_liked_no_more_than_json_then_it_is_answered_by_json(
+    server: str, bearer: str, accept: str, kind: str
+) -> None:
+    async with reading(server, VIEWER, authorization=bearer, accept=accept) as reader:
+        assert (reader.response.status_code, reader.response.headers["content-type"].partition(";")[0]) == (200, kind)
+
+
+@pytest.mark.parametrize("get", [False, True])
+async def test_subscription_when_events_are_liked_as_much_as_json_then_it_is_answered_by_events(
+    server: str, bearer: str, *, get: bool
+) -> None:
+    async with reading(server, EVENTS, get=get, authorization=bearer, accept=ALL_ALIKE) as reader:
+        assert reader.response.headers["content-type"] == f"{STREAM}; charset=utf-8"
+
+
+async def test_query_by_get_when_events_are_liked_no_more_than_json_then_it_has_to_come_by_post(
+    server: str, bearer: str
+) -> None:
+    async with reading(server, VIEWER, get=True, authorization=bearer, accept=ALL_ALIKE) as reader:
+        assert reader.response.status_code == 405
 
 
 @pytest.mark.parametrize(
