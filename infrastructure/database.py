@@ -95,7 +95,7 @@ class Database:
         self._closed = False
         self._looking: sqlite3.Connection | None = None
         self.listeners: list[Callable[[Sequence[Event], int], None]] = []
-        """Called after each commit that appended to the log: with what was, and the log's position behind it."""
+        """Called after each commit that appended to the log, or may have: with what was, and the position behind it."""
         self.tellers: list[Callable[[Sequence[Event], int], Coroutine[Any, Any, None]]] = []
         """Likewise, and waited for: what they do is done before anybody is told that it was committed."""
 
@@ -116,21 +116,32 @@ class Database:
 
         Raises `OutcomeUnknown` or `DatabaseUnavailable` when the connection fails.
         """
-        async with self._queue, self._lent(self._patient if unhurried else self.writer) as connection:
-            transaction = Transaction(connection)
-            with _translated():
-                await connection.begin()
-                yield transaction
-                if transaction.events:
-                    transaction.position = await log.append(connection, transaction.events)
-            with _watched():
-                await _commit(connection)
-        if transaction.position:
+        transaction, asked, done = None, False, False
+        try:
+            async with self._queue, self._lent(self._patient if unhurried else self.writer) as connection:
+                transaction = Transaction(connection)
+                with _translated():
+                    await connection.begin()
+                    yield transaction
+                    if transaction.events:
+                        transaction.position = await log.append(connection, transaction.events)
+                asked = True
+                with _watched():
+                    await _commit(connection)
+                    done = True
+        finally:
+            # Also where the task is cancelled as soon as it is committed, and where nobody knows whether it is: who is
+            # told looks again, which is right in either case.
+            if transaction is not None and asked and transaction.position:
+                await to_its_end(self._tell(transaction, done=done))
+
+    async def _tell(self, transaction: Transaction, *, done: bool) -> None:
+        if done:
             self.written = max(self.written, transaction.position)
-            for listener in self.listeners:
-                listener(transaction.events, transaction.position)
-            for teller in self.tellers:
-                await to_its_end(teller(transaction.events, transaction.position))
+        for listener in self.listeners:
+            listener(transaction.events, transaction.position)
+        for teller in self.tellers:
+            await teller(transaction.events, transaction.position)
 
     @contextlib.asynccontextmanager
     async def read(self, *, unhurried: bool = False) -> AsyncIterator[AsyncConnection]:

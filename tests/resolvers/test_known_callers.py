@@ -1,13 +1,16 @@
 """Who is asking, on PostgreSQL with a Redis: known without a statement, and never for longer than it is so."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+import infrastructure.database
 from graph.process import build_services
+from infrastructure.database import COMMITS, Commits, OutcomeUnknown
 from infrastructure.passwords import Passwords
 from infrastructure.services import Services
 from infrastructure.settings import Settings
@@ -17,6 +20,8 @@ from models.errors import Unauthenticated
 from models.people import ProfileChanges
 from resolvers.accounts.commands import create_api_key, grant_role, logout, revoke_api_key, update_profile
 from resolvers.accounts.queries import authenticate
+from resolvers.portfolios.commands import create_portfolio, update_portfolio
+from resolvers.portfolios.queries import portfolio
 from tests.support.market import statements
 from tests.support.people import context_of, signed_up
 from tests.support.redis_server import RedisServer
@@ -34,7 +39,7 @@ def server() -> Iterator[RedisServer]:
 @asynccontextmanager
 async def a_process(settings: Settings, server: RedisServer | None, poll_ms: int = NEVER_MS) -> AsyncIterator[Services]:
     """One that hears nothing of the others but by notes in Redis, unless it polls."""
-    changed = {"redis_url": "" if server is None else server.url, "relay_poll_ms": poll_ms}
+    changed = {"redis_url": "" if server is None else server.url, "relay_poll_ms": poll_ms, "redis_timeout_ms": 5000}
     services = build_services(settings.model_copy(update=changed), passwords=Passwords(memory_kib=8, time_cost=1))
     await services.relay.start()
     try:
@@ -167,3 +172,64 @@ async def test_caller_when_they_do_something_while_they_are_looked_up_then_what_
         here.database.rows = slow  # type: ignore[method-assign]
         assert (await authenticate(here, ada.access_token)).user.first_name == "Ada"
         assert (await authenticate(here, ada.access_token)).user.first_name == "Augusta"
+
+
+async def cancelled_once_committed(work: Awaitable[object]) -> None:
+    """As a mutation is that has passed its deadline while it commits."""
+    commits = Commits()
+
+    async def watched() -> None:
+        COMMITS.set(commits)
+        await work
+
+    task = asyncio.ensure_future(watched())
+    commits.ended = task.cancel
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def with_its_answer_lost(work: Awaitable[object]) -> None:
+    """It is committed, and nobody can say so."""
+    commit = infrastructure.database._commit
+
+    async def unheard(connection: AsyncConnection) -> None:
+        await commit(connection)
+        raise OutcomeUnknown
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infrastructure.database._commit", unheard)
+        with pytest.raises(OutcomeUnknown):
+            await work
+
+
+@pytest.mark.parametrize("ended", [cancelled_once_committed, with_its_answer_lost])
+async def test_logout_when_nobody_could_be_answered_then_the_session_is_over_in_every_process_all_the_same(
+    settings: Settings, server: RedisServer, ended: Callable[[Awaitable[object]], Awaitable[None]]
+) -> None:
+    async with a_process(settings, server) as here, a_process(settings, server) as there:
+        ada = await signed_up(here)
+        assert [await asked(there, ada.access_token) for _ in range(2)] == [1, 0]
+        await ended(logout(await context_of(here, ada), ada.refresh_token))
+        for process in (here, there):
+            with pytest.raises(Unauthenticated):
+                await authenticate(process, ada.access_token)
+
+
+@pytest.mark.parametrize("ended", [cancelled_once_committed, with_its_answer_lost])
+async def test_portfolio_when_its_change_could_not_be_answered_then_who_looks_again_sees_it_in_every_process(
+    settings: Settings, server: RedisServer, ended: Callable[[Awaitable[object]], Awaitable[None]]
+) -> None:
+    async with a_process(settings, server) as here, a_process(settings, server) as there:
+        ada = await signed_up(here)
+        ctx = await context_of(here, ada)
+        created = (await create_portfolio(ctx, "Main", None, None)).value
+
+        async def shown(process: Services) -> str:
+            again = await context_of(process, ada)
+            found = await portfolio(again, created.id)
+            assert found is not None
+            return found.name
+
+        assert [await shown(process) for process in (here, there)] == ["Main", "Main"]
+        await ended(update_portfolio(ctx, created.id, "Renamed"))
+        assert [await shown(process) for process in (here, there)] == ["Renamed", "Renamed"]
