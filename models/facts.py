@@ -36,6 +36,13 @@ class PositionAsOf(Position):
     mark: PositionMark
 
 
+@dataclass(frozen=True, slots=True)
+class NotificationAsOf(Notification):
+    """A notification as it was after one event, and that event's cursor."""
+
+    cursor: str
+
+
 def of_order(kind: EventType, order: Order, actor_id: UUID | None, fill: Fill | None = None) -> Event:
     """Something happened to an order; its time is the order's `updated_at`."""
     return Event(
@@ -185,9 +192,9 @@ def position_of(event: RecordedEvent) -> PositionAsOf:
     return read(PositionAsOf, {**data["position"], "mark": data["mark"]})
 
 
-def notification_of(event: RecordedEvent) -> Notification:
+def notification_of(event: RecordedEvent, cursor: str) -> NotificationAsOf:
     """The notification as it was after its event."""
-    return read(Notification, event.data["notification"])
+    return read(NotificationAsOf, {**event.data["notification"], "cursor": cursor})
 
 
 def alert_of(event: RecordedEvent) -> RiskAlert:

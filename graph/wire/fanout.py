@@ -178,6 +178,8 @@ class Run:
 
     def rest(self, position: int | None) -> None:
         """The stream has given everything, and waits."""
+        if not self.members:
+            return  # ended by its last reader just now, within its own turn: nobody may join it any more
         self._resting = True
         if position is not None:
             self._position = max(self._position, position)
