@@ -14,7 +14,6 @@ import strawberry
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError
 
-import graph.words  # noqa: F401  # reason: makes the enums known before a type names them
 from graph.base import later, list_of
 from graph.codes import Code
 from graph.scalars import ScalarError

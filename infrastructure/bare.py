@@ -19,6 +19,8 @@ AGE_S_MAX = 1800
 """A connection that is older is closed before it is used again."""
 STATEMENTS_KEPT = 500
 """Texts that a connection keeps prepared."""
+INTERRUPT_S = 0.01
+"""How long a thread of SQLite's may be late in beginning what is to be broken off, before that is tried again."""
 
 Heard = Callable[[str, Sequence[Any]], None]
 
@@ -73,8 +75,13 @@ class Postgres:
         return not connection.is_closed()
 
     def is_refusal(self, error: BaseException) -> bool:
-        """What has a state was said by the server; 57 says that it, or this connection, ends."""
-        return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "57")[:2] not in {"08", "57"}
+        """What has a state was said by the server; 57 says that it, or this connection, ends.
+
+        But for 57014: that statement took too long.
+        """
+        if not isinstance(error, asyncpg.PostgresError):
+            return False
+        return error.sqlstate == "57014" or (error.sqlstate or "57")[:2] not in {"08", "57"}
 
     async def close(self, connection: Any) -> None:
         """End it."""
@@ -115,9 +122,13 @@ class Sqlite:
         return isinstance(error, sqlite3.Error)
 
     async def close(self, connection: Any) -> None:
-        """End it; what it is doing is broken off."""
-        await connection.interrupt()
-        await connection.close()
+        """End it; what it is doing is broken off, and what it was given to do and has not begun yet."""
+        closing = asyncio.ensure_future(connection.close())
+        while not closing.done():
+            with contextlib.suppress(sqlite3.Error, ValueError):  # it is closed, but for the thread's end
+                await connection.interrupt()
+            await asyncio.wait([closing], timeout=INTERRUPT_S)
+        closing.result()
 
 
 @dataclass(slots=True)
@@ -200,7 +211,12 @@ class Bare:
                     return line
                 await to_its_end(self.driver.close(line.connection))
             # Opened to the end also for who is cancelled: it is then there for the next. Somebody else may be quicker.
-            await to_its_end(self._open(now))
+            try:
+                await to_its_end(self._open(now))
+            except asyncio.CancelledError:
+                if self._closed:  # there is no next
+                    await self.close()
+                raise
 
     async def _open(self, now: float) -> None:
         self._idle.append(Line(await self.driver.connect(), now))

@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+import structlog
+
 from graph.wire.answers import Answer, failed
 from graph.wire.outbox import Rest, begun
 from graph.wire.pipeline import Admission, Pipeline, Prepared
@@ -18,6 +20,8 @@ from graph.wire.sharing import Key, key_of
 from resolvers.context import Context
 from resolvers.events.queries import cursor_of
 from resolvers.events.streams import Mark, mark_of
+
+logger = structlog.get_logger(__name__)
 
 BURST = 64
 """Deliveries in a row, before others have their turn."""
@@ -258,10 +262,13 @@ class Subscription:
         await self._finished()
 
     def end(self, answer: Answer | None) -> None:
-        """It has ended by itself, or with an error."""
+        """It has ended by itself, or with an error. Never raises: a run ends all that share it, one after the other."""
         self._leave()
         self._fanout.task(self._finished())
-        self._sink.end(answer)
+        try:
+            self._sink.end(answer)
+        except Exception:
+            logger.exception("a reader could not be told that a subscription has ended")
 
     def placed(self, cursor: str) -> None:
         """Its beginning, once that is known: who begins again before the first event does so there, not later."""
@@ -277,22 +284,22 @@ class Subscription:
         await self._surely(event)
 
     def offer(self, event: Event) -> None:
-        """Send it now, or at least keep it; if neither can be, go on by oneself."""
-        if self._admission is not None:
-            try:
-                rest = begun(self._admission.delivered(event.answer))
-            except Exception as error:  # noqa: BLE001 - reason: as above
-                self.end(Answer.refused(failed(error)))
-                return
-            if rest is not None:
-                self._leave()
-                self._task = self._fanout.task(self._held_back(rest, event))
-                return
-        if not self._send(event):
-            self._leave()
-            if event.mark is None:
-                self._sink.drop()  # of what is only the latest
-            self._task = self._fanout.task(self._again())
+        """Send it now, or at least keep it; if neither can be, go on by oneself. What fails ends this one alone."""
+        try:
+            rest = None if self._admission is None else begun(self._admission.delivered(event.answer))
+            sent = rest is None and self._send(event)
+        except Exception as error:  # noqa: BLE001 - reason: as above
+            self.end(Answer.refused(failed(error)))
+            return
+        if sent:
+            return
+        self._leave()
+        if rest is not None:
+            self._task = self._fanout.task(self._held_back(rest, event))
+            return
+        if event.mark is None:
+            self._sink.drop()  # of what is only the latest
+        self._task = self._fanout.task(self._again())
 
     async def _surely(self, event: Event) -> None:
         """Send it; others of the same client may fill what there is of room, so it waits until it is taken."""

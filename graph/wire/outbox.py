@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, cast
 
+import structlog
 from starlette.types import Message, Send
+
+logger = structlog.get_logger(__name__)
 
 WAITING_MAX = 1024
 """Messages that may wait for one client, whatever they belong to."""
@@ -91,11 +94,14 @@ class Outbox:
     def _begun(self, message: Message) -> "Rest | None":
         try:
             return begun(self._send(message))
-        except (OSError, RuntimeError):  # the client has left, or the socket was closed
-            self._lose()
+        except Exception as error:  # noqa: BLE001 - reason: whatever it is, nothing reaches this client any more
+            self._fail(error)
             return None
 
-    def _lose(self) -> None:
+    def _fail(self, error: Exception) -> None:
+        # The client has left, or does not read, or the socket was closed: nothing to be told of.
+        if not isinstance(error, OSError | RuntimeError):
+            logger.error("a client can not be sent to", exc_info=error)
         self.drop()
         if self._broken is not None:
             broken, self._broken = self._broken, None
@@ -117,8 +123,8 @@ class Outbox:
                 elif lane.turn == turn:
                     lane.waiting -= 1
                     rest = self._begun(message)
-        except (TimeoutError, OSError, RuntimeError):
-            self._lose()
+        except Exception as error:  # noqa: BLE001 - reason: as above
+            self._fail(error)
         finally:
             if rest is not None:
                 rest.close()

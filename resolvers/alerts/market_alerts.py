@@ -17,7 +17,6 @@ from models.market_alerts import MarketAlert, MarketAlertRow
 from models.money import MAX_DIGITS, MAX_PLACES, fits
 from resolvers.alerts.store import USERS
 from resolvers.context import Context
-from resolvers.loading import mine_by_id
 from resolvers.marketdata.queries import instruments_in
 from resolvers.requests import Done
 from resolvers.scopes import needs
@@ -29,6 +28,8 @@ _MINE = Statement(
     .where(Among(ALERTS.c.owner_id, "ids"), ALERTS.c.owner_id == bindparam("owner"))
     .order_by(ALERTS.c.created_at, ALERTS.c.id)
 )
+
+_BY_ID = Statement(select(*_COLUMNS).where(Among(ALERTS.c.id, "ids"), ALERTS.c.owner_id == bindparam("owner")))
 
 
 @needs(ApiScope.TRADE)
@@ -106,7 +107,11 @@ async def every_market_alert(services: Services) -> list[MarketAlert]:
         return await read_all(connection, MarketAlert, select(*_COLUMNS))
 
 
-alerts_by_id = mine_by_id(MarketAlertRow, MarketAlert)
+async def alerts_by_id(ctx: Context, ids: Sequence[UUID]) -> list[MarketAlert | None]:
+    """A loader's batch: the viewer's alerts as they are now, as being armed again is no event."""
+    rows = await ctx.rows_now(_BY_ID, ids=ids, owner=ctx.owner_id)
+    found = {alert.id: alert for alert in (MarketAlert(*row) for row in rows)}
+    return [found.get(key) for key in ids]
 
 
 async def alerts_by_owner(ctx: Context, ids: Sequence[UUID]) -> list[list[MarketAlert]]:

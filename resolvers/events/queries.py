@@ -64,10 +64,14 @@ class EventListing(Listing[RecordedEvent]):
         self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None
     ) -> Page[RecordedEvent]:
         """As of any list; raises `CursorExpired` too."""
-        for argument, cursor in (("after", args.after), ("before", args.before)):
-            if cursor is not None:
-                await known_place(ctx, cursor, argument)
-        return await super().page(ctx, args, chosen, parent)
+        given = [(argument, getattr(args, argument)) for argument in ("after", "before")]
+        places = [await known_place(ctx, cursor, argument) for argument, cursor in given if cursor is not None]
+        page = await super().page(ctx, args, chosen, parent)
+        if places:
+            # Again, as what was archived meanwhile is missing too.
+            async with ctx.services.database.read() as connection:
+                await log.refuse_archived(connection, min(places))
+        return page
 
     def cursor(self, ctx: Context, item: RecordedEvent) -> str:
         """The same as the event has wherever it appears."""

@@ -17,7 +17,7 @@ from models.marketdata import Instrument, InstrumentRow, Quote
 from resolvers.caching import cached
 from resolvers.context import Context
 
-CATALOGUE_TTL_S = 10.0
+CATALOGUE_TTL_S = 60.0
 """How old what is shown of the catalogue may be: imports change it, and are no events."""
 
 INSTRUMENTS, CANDLES = table(InstrumentRow), table(CandleRow)

@@ -1,12 +1,13 @@
-"""`make bench`: measures, shows, and writes docs/benchmarks.md; with ARGS=volume, fanout or executor others."""
+"""`make bench`: measures, shows, and writes docs/benchmarks.md; ARGS=volume (fanout, executor, reads, day): others."""
 
 import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import api, executor, fanout, limits, log, overhead, page, volume
+from tests.bench import api, day, executor, fanout, limits, log, overhead, page, reads, reads_page, volume
 from tests.support.house import migrated, settings_for
+from tests.support.redis_server import RedisServer
 from tests.support.servers import PostgresServer
 
 
@@ -27,6 +28,33 @@ async def of_fanout() -> None:
     sys.stdout.write(text)
 
 
+async def of_reads() -> None:
+    """Four questions on both databases, by CPU."""
+    with tempfile.TemporaryDirectory() as folder, PostgresServer(fsync=True) as postgres:
+        home = Path(folder)
+        (home / "sqlite").mkdir()
+        (home / "postgresql").mkdir()
+        costs = {
+            "SQLite": await reads.measure(home / "sqlite", f"sqlite:///{home / 'sqlite' / 'tradegraph.db'}"),
+            "PostgreSQL": await reads.measure(home / "postgresql", postgres.create_database("reads")),
+        }
+        section = reads_page.of_questions(costs, postgres.execute("SHOW server_version"))
+    reads_page.put(section)
+    sys.stdout.write(section)
+
+
+async def of_day() -> None:
+    """A read-heavy day on PostgreSQL and Redis."""
+    with tempfile.TemporaryDirectory() as folder, PostgresServer(fsync=True) as postgres, RedisServer() as redis:
+        url = postgres.create_database("day")
+        migrated(settings_for(url, Path(folder)))
+        spent = await day.spent(Path(folder), url, redis.url, day.VOLUME, day.OPERATIONS)
+        version = postgres.execute("SHOW server_version")
+        section = reads_page.of_day(spent, day.VOLUME, day.TICK_EVERY, version)
+    reads_page.put(section)
+    sys.stdout.write(section)
+
+
 async def of_executor() -> None:
     """Likewise."""
     text = await executor.measure()
@@ -34,7 +62,7 @@ async def of_executor() -> None:
     sys.stdout.write(text)
 
 
-KINDS = {"volume": at_volume, "fanout": of_fanout, "executor": of_executor}
+KINDS = {"volume": at_volume, "fanout": of_fanout, "executor": of_executor, "reads": of_reads, "day": of_day}
 
 
 async def main() -> None:

@@ -19,7 +19,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 TEXT = """# Benchmarks
 
 `make bench` measures what stands here and writes this page; it takes some minutes. Figures are only good beside others
-of the same run on the same machine: run it on yours.
+of the same run on the same machine: run it on yours. What reading costs, cold and warm,
+has [a page of its own](benchmarks-reads.md).
 
 ## Over HTTP
 

@@ -10,7 +10,7 @@ import contextlib
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -155,20 +155,35 @@ def serve(url: str, home: str, port: str, cached: str) -> None:
     uvicorn.run(app, port=int(port), log_level="warning", access_log=False, timeout_keep_alive=60)
 
 
-def text_of(costs: Mapping[str, Sequence[Cost]]) -> str:
-    """The rows of a table, by the name of the database."""
-    lines = []
-    for database, found in costs.items():
-        for cost in found:
-            times = [
+def times_of(costs: Mapping[str, Sequence[Cost]]) -> str:
+    """The rows of a table: how long each question took, by the name of the database."""
+    return _rows(
+        costs,
+        lambda cost: [
+            f"< {cost.target_ms}",
+            *(
                 f"{figure:.2f}"
                 for kind in (COLD, WARM, BY_HAND)
                 for figure in (statistics.median(cost.times[kind]), percentile(cost.times[kind], 99))
-            ]
-            cpu = [f"{cost.cpu[kind]:.2f}" for kind in (COLD, WARM, BY_HAND)]
-            ratios = [f"{cost.cpu[kind] / cost.cpu[BY_HAND]:.1f}" for kind in (COLD, WARM)]
-            lines.append(" | ".join([f"| {database}", cost.name, f"< {cost.target_ms}", *times, *cpu, *ratios]) + " |")
-    return "\n".join(lines)
+            ),
+        ],
+    )
+
+
+def cpu_of(costs: Mapping[str, Sequence[Cost]]) -> str:
+    """Likewise: the CPU of each, and its ratio to what is written by hand."""
+    return _rows(
+        costs,
+        lambda cost: [
+            *(f"{cost.cpu[kind]:.2f}" for kind in (COLD, WARM, BY_HAND)),
+            *(f"{cost.cpu[kind] / cost.cpu[BY_HAND]:.1f}" for kind in (COLD, WARM)),
+        ],
+    )
+
+
+def _rows(costs: Mapping[str, Sequence[Cost]], figures: Callable[[Cost], list[str]]) -> str:
+    rows = [[database, cost.name, *figures(cost)] for database, found in costs.items() for cost in found]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ client.subscribe(
   { next: ({ data }) => events.push(data.orderEvents.type), error: (error) => (ended = error), complete: () => (ended = "complete") },
 );
 await until(() => socket);
-const endsAt = JSON.parse(atob(token.split(".")[1])).exp * 1000;
+const { iat, exp } = JSON.parse(atob(token.split(".")[1]));
+const endsAt = exp * 1000;
 
+await until(() => Date.now() > (iat + exp) * 500); // half of its time is over
 const renewed = await refreshed(refreshToken);
 socket.send(JSON.stringify({ type: "ping", payload: { Authorization: `Bearer ${renewed}` } }));
 await until(() => renewedUntil || ended);

@@ -1,8 +1,9 @@
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import literal, select
+from sqlalchemy import func, literal, select
 
 from infrastructure import bare
 from infrastructure.database import Database, DatabaseUnavailable
@@ -125,3 +126,66 @@ async def test_rows_when_the_server_was_restarted_then_nobody_notices(tmp_path: 
         server.start()
         assert await database.rows(ONE) == [(1,)]
         await database.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_statement_when_it_takes_too_long_then_it_was_sent_once_and_its_connection_is_kept(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.gather(*(database.rows(ONE) for _ in range(4)))
+    before = {line.connection for line in database.bare._idle}
+    for connection in before:
+        await connection.execute("SET statement_timeout = 300")
+    fetch, sent = database.bare.driver.fetch, list[str]()
+
+    async def noted(connection: Any, sql: str, values: Sequence[Any]) -> Any:
+        sent.append(sql)
+        return await fetch(connection, sql, values)
+
+    monkeypatch.setattr(database.bare.driver, "fetch", noted)
+    with pytest.raises(DatabaseUnavailable):
+        await database.rows(Statement(select(func.pg_sleep(60))))
+
+    assert len(sent) == 1
+    assert len(before) > 1
+    assert {line.connection for line in database.bare._idle} == before
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_statement_when_cancelled_before_the_thread_has_begun_it_then_it_is_broken_off(
+    database: Database, turns: int
+) -> None:
+    for _ in range(20):
+        await database.rows(ONE)
+        asking = asyncio.create_task(database.bare.fetch(FOREVER, []))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        assert database.bare.used == 0
+
+
+async def test_close_when_a_connection_is_being_opened_for_who_is_cancelled_then_that_is_closed_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(settings)
+    connect, opening, closed, opened = database.bare.driver.connect, asyncio.Event(), asyncio.Event(), list[Any]()
+
+    async def slow() -> Any:
+        opening.set()
+        await closed.wait()
+        opened.append(await connect())
+        return opened[0]
+
+    monkeypatch.setattr(database.bare.driver, "connect", slow)
+    asking = asyncio.create_task(database.rows(ONE))
+    await opening.wait()
+    asking.cancel()
+    await database.close()
+    closed.set()
+    await asyncio.wait([asking])
+
+    assert asking.cancelled()
+    assert database.bare._idle == []
+    assert not database.bare.driver.is_open(opened[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from graph.process import build_services
@@ -96,6 +96,21 @@ async def test_reading_when_the_replica_has_come_far_enough_then_it_answers(serv
 
     assert found == made
     assert vars(copy_of(services).counts) == {"served": 1, "behind": 0, "gone": 0}
+
+
+async def test_reading_when_a_statement_takes_the_replica_too_long_then_it_answers_the_next(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await caught_up(services)
+    monkeypatch.setattr(replica, "PATIENCE_S", 60)
+    copy, epoch = copy_of(services), services.relay.epoch
+    for line in copy.bare._idle:
+        await line.connection.execute("SET statement_timeout = 300")
+
+    assert await copy.rows(Statement(select(func.pg_sleep(60))), {}, epoch, 0) is None
+    assert await copy.rows(PLACE, {}, epoch, 0) is not None
+
+    assert vars(copy.counts) == {"served": 1, "behind": 0, "gone": 1}
 
 
 async def test_reading_when_the_replica_is_behind_what_the_viewer_did_then_the_database_answers_and_it_is_counted(

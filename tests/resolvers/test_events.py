@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from models.events import EventFilter, RecordedEvent
 from models.facts import MARKET_ID, order_of
 from resolvers.accounts.commands import grant_role
 from resolvers.context import Context
+from resolvers.events import queries
+from resolvers.events.archive import archive_events
 from resolvers.events.queries import cursor_of, event, events, events_of_order
 from resolvers.orders.commands import cancel_order
 from resolvers.orders.queries import fills_of_order
@@ -212,3 +215,22 @@ async def test_events_when_commands_wrote_them_then_versions_of_each_aggregate_h
     for _, story in itertools.groupby(log, key=lambda each: (each.aggregate_type, each.aggregate_id)):
         versions = [each.version for each in story]
         assert versions == list(range(1, len(versions) + 1))
+
+
+async def test_events_when_some_are_archived_while_a_page_is_read_then_the_cursor_is_refused_and_no_page_has_a_hole(
+    services: Services, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, _ = await two_traders(services)
+    first = await events(ada.ctx, PageArgs(first=2), EventFilter())
+    clock.advance(hours=1)
+    await ada.trade("BUY", "1", "200")
+    place_known = queries.known_place
+
+    async def overtaken(ctx: Context, cursor: str, argument: str) -> int:
+        place = await place_known(ctx, cursor, argument)
+        await archive_events(services, clock.now(), tmp_path)
+        return place
+
+    monkeypatch.setattr(queries, "known_place", overtaken)
+    with pytest.raises(CursorExpired):
+        await events(ada.ctx, PageArgs(first=2, after=first.cursors[-1]), EventFilter())

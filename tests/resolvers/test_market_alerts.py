@@ -16,7 +16,12 @@ from models.people import PreferenceChanges
 from resolvers.accounts.commands import update_preferences
 from resolvers.alerts import store
 from resolvers.alerts import watch as watching
-from resolvers.alerts.market_alerts import create_market_alert, delete_market_alert, trigger_market_alert
+from resolvers.alerts.market_alerts import (
+    create_market_alert,
+    delete_market_alert,
+    market_alert,
+    trigger_market_alert,
+)
 from resolvers.alerts.watch import AlertWatch
 from resolvers.registry import bus_of
 from tests.support.clock import ManualClock
@@ -69,6 +74,22 @@ async def test_alert_when_the_price_comes_and_goes_then_it_goes_off_at_each_comi
     assert await triggered(services) == [D(110), D("110.2")]
     [alert] = await alerts(services)
     assert (alert.armed, alert.triggered_at, alert.version) == (False, clock.now(), 3)
+
+
+async def test_alert_when_it_is_armed_again_then_it_is_shown_so_at_once_by_its_id(
+    services: Services, market: Market, trader: Trader
+) -> None:
+    alert = await made(trader, ABOVE, "110")
+    watch = AlertWatch(services, lambda: True)
+    await moved(market, watch, "111")
+    await services.relay.reached(services.database.written)
+    shown = []
+    for price in ("111", "100"):
+        await moved(market, watch, price)
+        trader.ctx.renew()
+        shown.append(await market_alert(trader.ctx, alert.id))
+
+    assert [each.armed for each in shown if each] == [False, True]
 
 
 async def test_alert_when_the_market_is_there_already_then_it_goes_off_at_once(

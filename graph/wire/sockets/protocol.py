@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.types import Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 LINGER_S = 1.0
 """For so long what a refused client is still sending is read and thrown away."""
@@ -79,7 +80,8 @@ class Protocol(WebSocketsSansIOProtocol):
 
     @property
     def _ends(self) -> bool:
-        return self.disconnected or self.close_sent or not self.handshake_complete
+        # By its state too: a client's goodbye is answered in the turn in which it comes, and only later is it gone.
+        return self.disconnected or self.close_sent or self.conn.state is not State.OPEN
 
     def _gather(self) -> None:
         if self._gathered is None:

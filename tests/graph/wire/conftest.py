@@ -3,18 +3,24 @@
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from starlette.applications import Starlette
 
 from graph.app import create_app
 from graph.process import Process
 from infrastructure.services import Services
-from tests.support.wire import Client, client_of
+from resolvers.accounts.commands import login
+from tests.support.log_race import whole_log
+from tests.support.market import Market, Trader
+from tests.support.people import PASSWORD, anonymous
+from tests.support.wire import Client, Socket, client_of, server_of, socket_to
 
+EVENTS = "subscription ($after: String) { events(after: $after) { cursor type } }"
 JSON, GRAPHQL = "application/json", "application/graphql-response+json"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -53,3 +59,33 @@ def the_error(answer: httpx.Response) -> Any:
     [error] = answer.json()["errors"]
     assert error["message"]
     return error
+
+
+@pytest.fixture
+async def trader(services: Services) -> Trader:
+    await Market.open(services)
+    return await Trader.with_cash(services)
+
+
+@pytest.fixture
+async def opened(app: Starlette, services: Services) -> AsyncIterator[Any]:
+    """Opens a socket of a user of that name."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(server_of(app))
+        tokens: dict[str, str] = {}
+
+        async def open_one(email: str) -> Socket:
+            if email not in tokens:
+                tokens[email] = (await login(anonymous(services), email, PASSWORD)).access_token
+                await services.relay.reached(len(await whole_log(services.database)))
+            token = tokens[email]
+            socket = await stack.enter_async_context(socket_to(server))
+            await socket.init(token)
+            return socket
+
+        yield open_one
+
+
+def shared_by(app: Starlette) -> list[int]:
+    """How many share each execution that may be joined."""
+    return sorted(len(run.members) for run in app.state.fanout._runs.values())

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -20,6 +19,7 @@ from infrastructure.services import Services
 from resolvers.accounts.commands import login, logout
 from resolvers.events.queries import cursor_of
 from resolvers.portfolios.commands import create_portfolio, deposit_cash
+from tests.graph.wire.conftest import EVENTS, shared_by
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader
 from tests.support.people import PASSWORD, anonymous, context_of, signed_up
@@ -28,7 +28,6 @@ from tests.support.wire import Socket, server_of, socket_to
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
-EVENTS = "subscription ($after: String) { events(after: $after) { cursor type } }"
 QUOTES = 'subscription { quotes(symbols: ["AAPL"], everyMs: 100) { symbol bid } }'
 
 
@@ -57,31 +56,6 @@ def executions(monkeypatch: pytest.MonkeyPatch) -> Executions:
     return Executions(monkeypatch)
 
 
-@pytest.fixture
-async def trader(services: Services) -> Trader:
-    await Market.open(services)
-    return await Trader.with_cash(services)
-
-
-@pytest.fixture
-async def opened(app: Starlette, services: Services) -> AsyncIterator[Any]:
-    """Opens a socket of a user of that name."""
-    async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(server_of(app))
-        tokens: dict[str, str] = {}
-
-        async def open_one(email: str) -> Socket:
-            if email not in tokens:
-                tokens[email] = (await login(anonymous(services), email, PASSWORD)).access_token
-                await services.relay.reached(len(await whole_log(services.database)))
-            token = tokens[email]
-            socket = await stack.enter_async_context(socket_to(server))
-            await socket.init(token)
-            return socket
-
-        yield open_one
-
-
 async def test_subscribers_when_they_get_the_same_then_each_event_is_executed_and_encoded_once(
     app: Starlette, opened: Any, services: Services, trader: Trader, executions: Executions
 ) -> None:
@@ -99,11 +73,6 @@ async def test_subscribers_when_they_get_the_same_then_each_event_is_executed_an
     assert all(each == seen[0] for each in seen)
     assert (executions.count, executions.encoded) == (3, 3)
     assert services.relay._followers.__len__() == 1
-
-
-def shared_by(app: Starlette) -> list[int]:
-    """How many share each execution that may be joined."""
-    return sorted(len(run.members) for run in app.state.fanout._runs.values())
 
 
 async def test_subscribers_when_they_are_different_users_then_only_what_is_for_all_is_shared(
