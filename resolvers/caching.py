@@ -10,7 +10,7 @@ from models.enums import ErrorCode
 from models.errors import Fault, Refused
 from resolvers.context import Context
 
-TTL_S = 300.0
+TTL_S = 3600.0
 """How long a value that only events change is kept: it is not what keeps it right."""
 
 K = TypeVar("K", bound=Hashable)

@@ -47,6 +47,8 @@ class Socket:
         self._outbox = Outbox(line.send, settings.unread_ms_max / 1000, self._lose, line.gather)
         self._operations: dict[str, Operation] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._viewer: Viewer | None = None
+        """Who it is of, as they were when they last said so: what goes on on it began with these rights."""
         self._sign_in: SignIn | None = None
         self._seat: Seat | None = None
         self._begun = False
@@ -158,12 +160,12 @@ class Socket:
 
     async def _sign(self, frame: Frame) -> Viewer | None:
         """Learn who it is, or that it still is who it was, and watch over that; raises `Closed`."""
-        connection, before = self._connection, self._connection.viewer
+        connection = self._connection
         renewed = Connection(connection.services, connection.address, connection.client, None, frame.payload)
         try:
             ctx = await renewed.operation()
-            if self._acknowledged and (before is None or ctx.viewer is None or ctx.viewer.user.id != before.user.id):
-                raise Closed(frames.FORBIDDEN, "OTHER_USER: a socket is renewed by the user that it is of.")
+            if self._acknowledged:
+                self._check_same(ctx.viewer)
             if ctx.viewer is not None:
                 if self._seat is None:
                     self._seat = self._seats.take_user(ctx.viewer.user.id)
@@ -178,8 +180,19 @@ class Socket:
             raise Closed(frames.TRY_AGAIN, UNAVAILABLE) from None
         except Taken as taken:
             raise Closed(frames.TRY_AGAIN, str(taken)) from None
-        self._connection = renewed
-        return renewed.viewer
+        self._connection, self._viewer = renewed, ctx.viewer
+        return ctx.viewer
+
+    def _check_same(self, viewer: Viewer | None) -> None:
+        """What goes on on it goes on for who presented this: nothing may be shown that they may not see."""
+        before = self._viewer
+        if before is None or viewer is None or viewer.user.id != before.user.id:
+            raise Closed(frames.FORBIDDEN, "OTHER_USER: a socket is renewed by the user that it is of.")
+        if (viewer.user.role, viewer.scopes) != (before.user.role, before.scopes):
+            raise Closed(
+                frames.FORBIDDEN,
+                "OTHER_RIGHTS: a socket keeps the role and the scopes that it began with: open another.",
+            )
 
     def _subscribe(self, frame: Frame) -> None:
         request = request_of(frame)

@@ -12,10 +12,11 @@ from graph.app import create_app
 from graph.process import Process
 from graph.wire.sockets import frames
 from infrastructure.services import Services
-from resolvers.accounts.commands import login
+from models.enums import ApiScope, Role
+from resolvers.accounts.commands import create_api_key, grant_role, login
 from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
-from tests.support.people import PASSWORD, anonymous, signed_up
+from tests.support.people import PASSWORD, anonymous, context_of, signed_up
 from tests.support.wait import until
 from tests.support.wire import SUBPROTOCOL, WAIT_S_MAX, Socket, server_of, socket_to
 
@@ -252,6 +253,48 @@ async def test_socket_when_it_is_renewed_with_what_is_not_good_then_it_is_closed
         await opened.send({"type": "ping", "payload": {"authorization": f"Bearer {given}"}})
         code, said_why = await opened.closed()
         assert (code, (said_why or "").split(":")[0]) == (4403, reason)
+
+
+@pytest.mark.parametrize(("first", "then"), [("token", "key"), ("key", "token")])
+async def test_socket_when_it_is_renewed_with_other_scopes_then_it_is_closed(
+    server: str, services: Services, first: str, then: str
+) -> None:
+    """The streams of an ADMIN show everybody's events; with a key that only reads they would not."""
+    await signed_up(services)
+    await grant_role(services, "ada@example.com", Role.ADMIN)
+    token = (signed_in := await login(anonymous(services), "ada@example.com", PASSWORD)).access_token
+    made = await create_api_key(await context_of(services, signed_in), "reads", [ApiScope.READ])
+    given = {"token": token, "key": made.secret}
+    await services.relay.reached(len(await whole_log(services.database)))
+    async with socket_to(server) as opened:
+        await opened.send({"type": "connection_init", "payload": {"authorization": f"Bearer {given[first]}"}})
+        assert await said(opened) == {"type": "connection_ack"}
+        await opened.send({"id": "all", "type": "subscribe", "payload": {"query": EVENTS}})
+        await opened.send({"type": "ping", "payload": {"authorization": f"Bearer {given[then]}"}})
+        assert await opened.closed() == (
+            4403,
+            "OTHER_RIGHTS: a socket keeps the role and the scopes that it began with: open another.",
+        )
+
+
+async def test_socket_when_it_is_renewed_after_the_role_changed_then_it_is_closed_though_nothing_was_heard_of_that(
+    server: str, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await signed_up(services)
+    await grant_role(services, "ada@example.com", Role.ADMIN)
+    token = (await login(anonymous(services), "ada@example.com", PASSWORD)).access_token
+    monkeypatch.setattr(services.relay, "listen", lambda *_: lambda: None)
+    async with socket_to(server) as opened:
+        await opened.send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+        assert await said(opened) == {"type": "connection_ack"}
+        await grant_role(services, "ada@example.com", Role.TRADER)
+        await services.relay.reached(len(await whole_log(services.database)))
+        # An operation learns of it, and takes nothing away from those that go on.
+        await opened.send({"id": "1", "type": "subscribe", "payload": {"query": VIEWER}})
+        assert [(await said(opened))["type"] for _ in range(2)] == ["next", "complete"]
+        await opened.send({"type": "ping", "payload": {"authorization": f"Bearer {token}"}})
+        code, reason = await opened.closed()
+        assert (code, (reason or "").split(":")[0]) == (4403, "OTHER_RIGHTS")
 
 
 async def test_socket_when_the_server_stops_then_it_is_told_to_come_back(app: Starlette) -> None:
