@@ -181,6 +181,11 @@ def of_sentiment(sentiment: Sentiment, actor_id: UUID) -> Event:
     )
 
 
+def author_of(event: Event | RecordedEvent) -> UUID | None:
+    """Who is shown next what that made: whose it is, or who paused or resumed everybody's trading."""
+    return event.actor_id if event.aggregate_id == MARKET_ID else event.owner_id
+
+
 def order_of(event: RecordedEvent) -> OrderAsOf:
     """The order as it was after an order's event."""
     return read(OrderAsOf, event.data["order"])

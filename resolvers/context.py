@@ -36,7 +36,7 @@ class Viewer:
     scopes: frozenset[ApiScope]
     key_id: UUID | None = None
     seen: int = 0
-    """The log's position behind their last event, as they were recognised: they are shown nothing that is older."""
+    """The log's position behind what they did last, as they were recognised: they are shown nothing that is older."""
 
     @property
     def user_id(self) -> UUID:

@@ -19,6 +19,7 @@ DECISION_LINES_MAX = 59
 # The boundaries that may catch everything, each with its reason.
 CATCHES_ALL = {
     "infrastructure/bus.py": "a handler that fails is retried, then given up as a dead letter; the others go on",
+    "graph/executor/plans.py": "what fails to be compiled is logged, and interpreted",
     "graph/executor/lists.py": "whatever a resolver's item raises is said in the answer; what is given up is given up",
     "graph/executor/runs.py": "whatever a resolver raises is said in the answer; what a callback raises ends its run",
     "graph/wire/fanout.py": "one subscription's failure is said to its reader, masked and logged; others go on",

@@ -59,7 +59,9 @@ def object_function(
             lines += _field(position, values, names, number, executor)
     lines.append(" return r")
     exec(_compiled("\n".join(lines)), names)  # noqa: S102 - reason: nothing but names of the schema and the document is in it
-    made: Complete = names["fields"]
+    made: Complete = names.pop(
+        "fields"
+    )  # a function that its own globals name would be garbage for the collector alone
     return made
 
 
@@ -68,7 +70,7 @@ def _field(
 ) -> list[str]:
     key = repr(position.field.response_name)
     value = expression(position, executor.schema, names, number)
-    names[f"take{number}"], names[f"place{number}"] = values.taking(position, executor), position
+    names[f"take{number}"], names[f"place{number}"] = values.taking(position), position
     taken = f"take{number}(run, v, at)"
     if (quick := shortcut(position.type, names, number)) is not None:
         said, condition = quick

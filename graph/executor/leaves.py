@@ -55,10 +55,20 @@ def shortcut(type_: GraphQLOutputType, names: dict[str, Any], number: int) -> tu
     return None
 
 
-@functools.lru_cache(ENUMS_MAX)
-def _names(type_: CustomGraphQLEnumType) -> dict[Any, str]:
-    members: Iterable[Any] = type_.wrapped_cls
-    return {member: type_.coerce_output_value(member) for member in members}
+class _Names(dict[Any, str]):
+    """What is said of each member."""
+
+    def __init__(self, type_: CustomGraphQLEnumType) -> None:
+        members: Iterable[Any] = type_.wrapped_cls
+        super().__init__({member: type_.coerce_output_value(member) for member in members})
+        self._type = type_
+
+    def __missing__(self, value: Any) -> Any:
+        # Flags can be composed: those are of the class, and no members.
+        return Executor.complete_leaf_value(self._type, value)
+
+
+_names = functools.lru_cache(ENUMS_MAX)(_Names)
 
 
 def _said(coerce: Callable[[Any], Any], type_: Any) -> Callable[[Any], Any]:

@@ -1,8 +1,10 @@
 """The plan of an operation: what is run instead of interpreting it. Made once, kept beside the document, bounded."""
 
+import functools
 from collections.abc import Awaitable
 from typing import Any, cast
 
+import structlog
 from graphql import (
     DirectiveNode,
     ExecutionResult,
@@ -20,26 +22,17 @@ from graphql.execution.collect_fields import collect_fields, collect_subfields
 
 from graph.executor.emission import object_function
 from graph.executor.positions import Position
+from graph.executor.room import FIELDS_MAX, Plan, Room
 from graph.executor.runs import Complete, Part, Run
 from graph.executor.values import Values
 
 PLANS_MAX = 16
-"""Of one document: one for each way in which an operation's `@skip` and `@include` come out."""
-FIELDS_MAX = 2_000
-"""Of one operation, each as often as a fragment brings it in."""
-FIELDS_KEPT_MAX = 50_000
-"""Of all plans of a process: each takes one or two kilobytes."""
+"""Of one operation: one for each way in which its `@skip` and `@include` come out."""
 ABSENT = object()
 
 Truths = tuple[Any, ...]
 
-
-class Room:
-    """What the plans of a process may take together."""
-
-    def __init__(self, fields: int = FIELDS_KEPT_MAX) -> None:
-        self.fields = fields
-        """Left of it."""
+logger = structlog.get_logger(__name__)
 
 
 class Plans:
@@ -47,13 +40,12 @@ class Plans:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._taken = 0
-        self._plans: dict[tuple[int, Truths], tuple[Part, ...] | None] = {}
+        self._own = Room(FIELDS_MAX)
         self._looks: dict[int, _Look | None] = {}
         """For each operation what was seen of it; none for one that can't be compiled."""
 
     def __del__(self) -> None:
-        self._room.fields += self._taken
+        self._own.clear()
 
     def of(self, executor: Executor[Any]) -> tuple[Part, ...] | None:
         """The executor's operation as functions, one after the other; none if it can't be compiled."""
@@ -64,12 +56,18 @@ class Plans:
         if look is None:
             return None
         values = executor.variable_values.coerced
-        key = operation, tuple(values.get(name, ABSENT) for name in look.conditions)
-        if key not in self._plans and len(self._plans) < PLANS_MAX and look.size <= self._room.fields:
-            self._taken += look.size
-            self._room.fields -= look.size
-            self._plans[key] = plan(executor)
-        return self._plans.get(key)
+        truths = tuple(values.get(name, ABSENT) for name in look.conditions)
+        found = look.plans.pop(truths, None)
+        if found is None or not (found.is_kept or found.is_hopeless):
+            if len(look.plans) == PLANS_MAX:
+                look.plans.pop(next(iter(look.plans))).end()
+            found = plan(executor, self._own, self._room)
+        if found.is_hopeless:
+            self._looks[operation] = None
+            return None
+        look.plans[truths] = found
+        found.used()
+        return found.parts
 
 
 def executed(plans: Plans, executor: Executor[Any]) -> ExecutionResult | Awaitable[ExecutionResult] | None:
@@ -80,35 +78,54 @@ def executed(plans: Plans, executor: Executor[Any]) -> ExecutionResult | Awaitab
     return None if parts is None else Run(executor).execute(parts)
 
 
-def plan(executor: Executor[Any]) -> tuple[Part, ...] | None:
+def plan(executor: Executor[Any], *rooms: Room) -> Plan:
     """An operation as functions of its root: one for a query, one for each field of a mutation, which are in series."""
+    made = Plan(*rooms)
+    made.used()
     schema, operation = executor.schema, executor.operation
-    root = schema.get_root_type(operation.operation)
-    if root is None:
-        return None
-    values = Values(_fields)
+    values = Values(functools.partial(_fields, made))
     try:
+        root = cast("GraphQLObjectType", schema.get_root_type(operation.operation))
         selected = collect_fields(
             schema, executor.fragments, executor.variable_values, root, operation, executor.hide_suggestions
         ).grouped_field_set
+        made.grow(len(selected))
         serial = operation.operation is OperationType.MUTATION
         parts = [{key: details} for key, details in selected.items()] if serial else [selected]
-        return tuple(cast("Part", object_function(values, None, root, part, executor)) for part in parts)
-    except (GraphQLError, RecursionError):
-        return None
+        made.parts = tuple(cast("Part", object_function(values, None, root, part, executor)) for part in parts)
+    except GraphQLError:
+        pass  # of its variables: the interpreter says it
+    except Exception as error:  # noqa: BLE001 - reason: whatever it is, there is another way
+        _give_up(made, error)
+    return made
 
 
-def _fields(values: Values, position: Position, type_: GraphQLObjectType, executor: Executor[Any]) -> Complete:
-    selected = collect_subfields(
-        executor.schema,
-        executor.fragments,
-        executor.variable_values,
-        executor.operation,
-        type_,
-        position.field.details,
-        executor.hide_suggestions,
-    ).grouped_field_set
-    return object_function(values, position, type_, selected, executor)
+def _fields(
+    made: Plan, values: Values, position: Position, type_: GraphQLObjectType, executor: Executor[Any]
+) -> Complete:
+    try:
+        selected = collect_subfields(
+            executor.schema,
+            executor.fragments,
+            executor.variable_values,
+            executor.operation,
+            type_,
+            position.field.details,
+            executor.hide_suggestions,
+        ).grouped_field_set
+        made.grow(len(selected))
+        return object_function(values, position, type_, selected, executor)
+    except GraphQLError:
+        raise
+    except Exception as error:
+        _give_up(made, error)
+        raise
+
+
+def _give_up(made: Plan, error: Exception) -> None:
+    """What can't be compiled that should: its operation is interpreted from now on, so this is said once."""
+    made.give_up()
+    logger.error("an operation can't be compiled", exc_info=error)
 
 
 def _can_run(executor: Executor[Any]) -> bool:
@@ -139,6 +156,8 @@ class _Look:
 
     def __init__(self, executor: Executor[Any]) -> None:
         self.conditions: dict[str, None] = {}
+        self.plans: dict[Truths, Plan] = {}
+        """By what the conditions are, in the order of their last use."""
         self._fragments = executor.fragments
         self._sizes: dict[str, int | None] = {}
         """Of fragments; none of one that is being counted."""

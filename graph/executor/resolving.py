@@ -14,12 +14,14 @@ from graphql import (
     GraphQLSchema,
     VariableNode,
     Visitor,
-    get_named_type,
-    is_leaf_type,
+    is_enum_type,
     is_non_null_type,
+    is_scalar_type,
+    specified_scalar_types,
     visit,
 )
 from graphql.execution.values import get_argument_values
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
@@ -28,18 +30,22 @@ from graph.executor.positions import At, Position
 from graph.executor.runs import Run
 
 Names = dict[str, Any]
-MADE_BY_STRAWBERRY = "strawberry.schema.schema_converter"
+STRAWBERRYS_FILE = GraphQLCoreConverter.from_resolver.__code__.co_filename
+"""Where the resolvers that Strawberry makes are written. What wraps one has its `__module__`, and does more."""
+UNCHANGING = frozenset({*specified_scalar_types, "Decimal", "DateTime", "Date", "Time", "UUID"})
+"""The scalars whose values can't be changed, and are the same whenever they are parsed."""
 
 
 def expression(position: Position, schema: GraphQLSchema, names: Names, number: int) -> str:
     """The expression of a field's value; what it names is added, each name with the field's number."""
     definition = position.field.definition
-    made = _made_by_strawberry(definition)
+    converter = _converter_of(schema)
+    made = None if converter is None or converter.exception_handlers else _made_by_strawberry(definition)
     if made is not None and not made.extensions and type(made).get_result is StrawberryField.get_result:
         name = made.python_name
         if made.base_resolver is None and made.default_resolver is builtins.getattr and _can_be_written(name):
             return f"o.{name}"
-        if (direct := _direct(position, made, schema, names, number)) is not None:
+        if (direct := _direct(position, made, converter, names, number)) is not None:
             return direct
     resolve = f"resolve{number}"
     if definition.resolve is None:
@@ -53,41 +59,40 @@ def expression(position: Position, schema: GraphQLSchema, names: Names, number: 
     return f"{resolve}(o, run.info(place{number}, at){given})"
 
 
+def _converter_of(schema: GraphQLSchema) -> Any:
+    """Strawberry's; None for a schema that is not of it."""
+    made = getattr(schema, "_strawberry_schema", None)
+    return None if made is None else made.schema_converter
+
+
 def _made_by_strawberry(definition: GraphQLField) -> StrawberryField | None:
     made = definition.extensions.get("strawberry-definition")
     resolve = definition.resolve
-    if isinstance(made, StrawberryField) and resolve is not None and resolve.__module__ == MADE_BY_STRAWBERRY:
-        return None if made.is_subscription else made
+    code = getattr(resolve, "__code__", None)
+    if isinstance(made, StrawberryField) and code is not None and code.co_filename == STRAWBERRYS_FILE:
+        return None if made.is_subscription or hasattr(resolve, "__wrapped__") else made
     return None
 
 
-def _direct(position: Position, made: StrawberryField, schema: GraphQLSchema, names: Names, number: int) -> str | None:
+def _direct(position: Position, made: StrawberryField, converter: Any, names: Names, number: int) -> str | None:
     """A call of the resolver itself; none where Strawberry does more than to call it."""
-    converter = schema._strawberry_schema.schema_converter  # type: ignore[attr-defined]  # noqa: SLF001 - reason: where Strawberry keeps it
     resolver = made.base_resolver
-    if (
-        resolver is None
-        or converter.exception_handlers
-        or converter.config.info_class is not strawberry.Info
-        or not callable(resolver.wrapped_func)
-    ):
+    if resolver is None or converter.config.info_class is not strawberry.Info or not callable(resolver.wrapped_func):
         return None
     arguments = Arguments(position, converter)
-    if made.is_async and not arguments.are_leaves:
+    if made.is_async and not arguments.are_unchanging:
         return None  # its arguments are converted when it is awaited: what fails then fails later
     names[f"call{number}"] = resolver.wrapped_func
-    given = ["o"] if resolver.self_parameter else []
-    if resolver.parent_parameter:
-        given.append(f"{resolver.parent_parameter.name}=o")
-    if resolver.root_parameter:
-        given.append(f"{resolver.root_parameter.name}=o")
+    # One parameter may be both the parent's and the root's.
+    given = {each.name: "o" for each in (resolver.parent_parameter, resolver.root_parameter) if each}
     if resolver.info_parameter:
         names["Info"] = FieldInfo
-        given.append(f"{resolver.info_parameter.name}=Info(run, place{number}, at)")
+        given[resolver.info_parameter.name] = f"Info(run, place{number}, at)"
+    said = [*(["o"] if resolver.self_parameter else ()), *(f"{name}={value}" for name, value in given.items())]
     if position.field.definition.args:
         names[f"args{number}"] = arguments.of
-        given.append(f"**args{number}(run, at)")
-    return f"call{number}({', '.join(given)})"
+        said.append(f"**args{number}(run, at)")
+    return f"call{number}({', '.join(said)})"
 
 
 def _can_be_written(name: str) -> bool:
@@ -100,15 +105,15 @@ class Arguments:
     def __init__(self, position: Position, converter: Any) -> None:
         self._position = position
         self._converter = converter
-        self.are_leaves = all(_is_leaf(argument.type) for argument in position.field.definition.args.values())
-        self._are_constant = self.are_leaves and not _has_variables(position)
+        self.are_unchanging = all(_is_unchanging(each.type) for each in position.field.definition.args.values())
+        self._are_constant = self.are_unchanging and not _has_variables(position)
         self._constant: dict[str, Any] | None = None
 
     def of(self, run: Run, at: At) -> dict[str, Any]:
         """As keywords; raises for what the variables make of them."""
-        if not self.are_leaves:
+        if not self.are_unchanging:
             return self._worked_out(run, at)
-        found = self._constant or run.arguments.get(self._position)
+        found = run.arguments.get(self._position) if self._constant is None else self._constant
         if found is None:
             found = self._worked_out(run, at)
             if self._are_constant:
@@ -134,10 +139,10 @@ class Arguments:
         )
 
 
-def _is_leaf(type_: Any) -> bool:
-    """A leaf that is no list. JSON and its like may be: their values are anything."""
+def _is_unchanging(type_: Any) -> bool:
+    """A leaf of which that is known, and no list."""
     bare = type_.of_type if is_non_null_type(type_) else type_
-    return bare is get_named_type(bare) and is_leaf_type(bare)
+    return is_enum_type(bare) or (is_scalar_type(bare) and bare.name in UNCHANGING)
 
 
 def _has_variables(position: Position) -> bool:

@@ -37,9 +37,9 @@ class Values:
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
 
-    def taking(self, position: Position, executor: Executor[Any]) -> Complete:
+    def taking(self, position: Position) -> Complete:
         """What completes a value that may have to be awaited first."""
-        complete = self.completing(position, executor)
+        complete = self.completing(position)
 
         def take(run: Run, value: Any, at: At) -> Any:
             if MAY_BE_AWAITED[value.__class__] and run.is_awaitable(value):
@@ -48,7 +48,7 @@ class Values:
 
         return take
 
-    def completing(self, position: Position, executor: Executor[Any]) -> Complete:
+    def completing(self, position: Position) -> Complete:
         """What completes a value that is there."""
         type_: GraphQLOutputType = position.type
         if is_non_null_type(type_):
@@ -57,13 +57,13 @@ class Values:
             return _leaf(position, type_)
         if is_list_type(type_):
             item = position.item(type_.of_type)
-            return ListValue(position, item, self.taking(item, executor)).complete
+            return ListValue(position, item, self.taking(item)).complete
         if is_object_type(type_):
-            return self._object(position, type_, executor)
+            return self._object(position, type_)
         return self._abstract(position, cast("GraphQLAbstractType", type_))
 
-    def _object(self, position: Position, type_: GraphQLObjectType, executor: Executor[Any]) -> Complete:
-        resolve_fields = self._fields(self, position, type_, executor)
+    def _object(self, position: Position, type_: GraphQLObjectType) -> Complete:
+        resolve_fields: Complete | None = None
         is_type_of, whole = type_.is_type_of, position.of_field()
 
         def complete(run: Run, value: Any, at: At) -> Any:
@@ -77,12 +77,17 @@ class Values:
                     return run.wait(told, position, at, lambda run, told, at: as_told(run, told, value, at))
                 if not told:
                     return as_told(run, told, value, at)
-            return resolve_fields(run, value, at)
+            return (resolve_fields or compiled(run))(run, value, at)
 
         def as_told(run: Run, told: Any, value: Any, at: At) -> Any:
             if not told:
                 raise invalid_return_type_error(type_, value, position.field.details)
-            return resolve_fields(run, value, at)
+            return (resolve_fields or compiled(run))(run, value, at)
+
+        def compiled(run: Run) -> Complete:
+            nonlocal resolve_fields
+            resolve_fields = self._fields(self, position, type_, run.executor)
+            return resolve_fields
 
         return complete
 
@@ -107,7 +112,7 @@ class Values:
                 info: Any = RawInfo(run, whole, at)
                 details = position.field.details
                 found = run.executor.ensure_valid_runtime_type(name, type_, details, info, value)
-                variant = variants[name] = self._object(position, found, run.executor)
+                variant = variants[name] = self._object(position, found)
             return variant(run, value, at)
 
         return complete

@@ -15,9 +15,11 @@ from graphql import (
 )
 from graphql.execution import ExecutionHooks, Executor
 from graphql.execution.values import VariableValues
+from structlog.testing import capture_logs
 
-from graph.executor import Plans, Room, executed
-from graph.executor.plans import PLANS_MAX
+from graph.executor import Plans, Room, emission, executed
+from graph.executor import room as of_room
+from graph.executor.room import FIELDS_KEPT_MAX, FIELDS_MAX
 from graph.graphiql import EXAMPLES
 from graph.schema import build_schema
 from graph.wire.documents import Document, Documents
@@ -118,15 +120,97 @@ async def test_plan_when_variables_change_then_each_answer_has_its_own() -> None
     assert seen == [{"name": "n"}, {"name": "n", "sure": "s"}, {}, {"sure": "s"}]
 
 
-async def test_plans_when_there_is_no_room_left_then_the_next_is_interpreted_until_a_document_goes() -> None:
-    room = Room(fields=3)
-    first, second = Plans(room), Plans(room)
-    assert first.of(built("{ name sure }")) is not None
-    assert second.of(built("{ name sure }")) is None
-    del first
-    assert room.fields == 3
-    assert second.of(built("{ name sure }")) is not None
-    assert room.fields == 1
+def test_plans_when_there_is_no_room_left_then_the_one_used_least_lately_gives_way() -> None:
+    room = Room(fields=4)
+    first, second, third = (Plans(room) for _ in range(3))
+    texts = built("{ name sure }"), built("{ sure name }")
+    kept, gone = first.of(texts[0]), second.of(texts[1])
+    assert first.of(texts[0]) is kept
+    assert third.of(built("{ name sure }")) is not None
+    assert first.of(texts[0]) is kept
+    assert second.of(texts[1]) is not gone
+    assert room.left == 0
+
+
+def test_plans_when_their_document_goes_then_they_give_back_what_they_took() -> None:
+    room = Room(fields=4)
+    plans = Plans(room)
+    assert plans.of(built("{ name sure }")) is not None
+    assert room.left == 2
+    del plans
+    assert (room.left, room.plans) == (4, {})
+
+
+async def test_selection_when_no_value_of_it_comes_then_it_is_not_compiled() -> None:
+    room = Room()
+    plans, text = Plans(room), "{ thing { name sure } other { name sure } }"
+    executor, asked = built(text, {"other": {"sure": "s"}}), room.left
+    assert (await compiled(executor, plans)).data == {"thing": None, "other": {"name": None, "sure": "s"}}
+    assert asked - room.left == 4
+
+
+async def test_plans_of_one_document_when_they_grow_then_they_take_no_more_than_one_may() -> None:
+    names = [f"v{number}" for number in range(4)]
+    head = ", ".join(f"${name}: Boolean!" for name in names)
+    inner = " ".join(f"a{number}: name" for number in range(300))
+    things = " ".join(f"{name}: thing @include(if: ${name}) {{ {inner} }}" for name in names)
+    document, room = parse(f"query ({head}) {{ {things} }}"), Room()
+    plans, most = Plans(room), 0
+    for number in range(2 ** len(names)):
+        values = {name: bool(number >> place & 1) for place, name in enumerate(names)}
+        executor: Any = Executor.build(SCHEMA, document, {"thing": {"name": "n"}}, raw_variable_values=values)
+        data: Any = (await compiled(executor, plans)).data
+        assert {key: len(inner) for key, inner in data.items()} == {name: 300 for name in names if values[name]}
+        most = max(most, FIELDS_KEPT_MAX - room.left)
+    assert 1_000 < most <= FIELDS_MAX
+
+
+async def test_plan_when_it_grows_beyond_what_one_may_have_then_the_operation_is_interpreted_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(of_room, "FIELDS_MAX", 2)
+    room = Room()
+    plans, executor = Plans(room), built("{ thing { name sure } }", {"thing": {"name": "n", "sure": "s"}})
+    assert (await compiled(executor, plans)).data == {"thing": {"name": "n", "sure": "s"}}
+    assert plans.of(executor) is None
+    assert room.left == FIELDS_KEPT_MAX
+
+
+async def test_conditions_when_they_come_out_in_too_many_ways_then_the_way_used_least_lately_gives_way() -> None:
+    names = [f"v{number}" for number in range(5)]
+    head = ", ".join(f"${name}: Boolean!" for name in names)
+    document = parse(f"query ({head}) {{ {' '.join(f'{name}: name @include(if: ${name})' for name in names)} }}")
+    plans = Plans(Room())
+
+    def parts(number: int) -> Any:
+        values = {name: bool(number >> place & 1) for place, name in enumerate(names)}
+        executor: Any = Executor.build(SCHEMA, document, raw_variable_values=values)
+        return plans.of(executor)
+
+    popular = parts(31)
+    for number in range(31):
+        assert parts(number) is not None
+        assert parts(31) is popular
+    first = parts(0)
+    assert parts(0) is first
+    assert parts(31) is popular
+
+
+@SQLITE
+async def test_operation_when_it_fails_to_be_compiled_then_it_is_interpreted_and_that_is_said_once(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise SyntaxError("no Python")
+
+    monkeypatch.setattr(emission, "expression", broken)
+    pipeline, ctx = Pipeline(OURS, services.settings), anonymous(services)
+    with capture_logs() as logs:
+        for _ in range(3):
+            prepared = pipeline.prepare(GraphQLRequest("{ viewer { id } }"), ctx)
+            assert (await pipeline.answer(prepared, ctx)).content == {"data": {"viewer": None}}
+    assert [entry["event"] for entry in logs] == ["an operation can't be compiled"]
+    assert services.metrics.fallbacks._value.get() == 3
 
 
 async def test_plan_when_it_was_made_then_it_keeps_nothing_of_the_request() -> None:
@@ -139,22 +223,6 @@ async def test_plan_when_it_was_made_then_it_keeps_nothing_of_the_request() -> N
     del root
     gc.collect()
     assert gone() is None
-
-
-@SQLITE
-async def test_operation_when_its_conditions_come_out_in_too_many_ways_then_the_rest_is_interpreted_and_counted(
-    services: Services,
-) -> None:
-    pipeline, ctx = Pipeline(OURS, services.settings), anonymous(services)
-    names = [f"v{number}" for number in range(5)]
-    head = ", ".join(f"${name}: Boolean!" for name in names)
-    text = f"query ({head}) {{ {' '.join(f'{name}: __typename @include(if: ${name})' for name in names)} }}"
-    for number in range(2 ** len(names)):
-        given = {name: bool(number >> place & 1) for place, name in enumerate(names)}
-        prepared = pipeline.prepare(GraphQLRequest(text, None, given), ctx)
-        answer = await pipeline.answer(prepared, ctx)
-        assert answer.data == {name: "Query" for name in names if given[name]}
-    assert services.metrics.fallbacks._value.get() == 2 ** len(names) - PLANS_MAX
 
 
 @SQLITE
