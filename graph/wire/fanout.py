@@ -163,7 +163,7 @@ class Run:
         for member in self.members:
             other.members[member] = -1 if position is None else position
             member.run = other
-        # What they were given and the others were not may be as it was before by the next round: it is sent all the same.
+        # What only they were given may be as it was before by the next round: it is sent all the same.
         for key in [key for key, mark in other.sent.items() if self.sent.get(key) != mark]:
             del other.sent[key]
         self.members.clear()
