@@ -9,6 +9,7 @@ from infrastructure.database import Database
 from infrastructure.notes import Notes
 from infrastructure.relay import Relay
 from models.events import Event, RecordedEvent
+from models.facts import author_of
 
 
 class OfUser(Protocol):
@@ -57,11 +58,11 @@ class Known(Generic[T]):
 
     def apply(self, events: Sequence[RecordedEvent]) -> None:
         """The log has gone on by these events."""
-        self._forget({event.owner_id: event.seq for event in events if event.owner_id is not None})
+        self._forget({author: event.seq for event in events if (author := author_of(event)) is not None})
 
     def committed(self, events: Sequence[Event], position: int) -> None:
         """This process has written these events, the last of them at `position`."""
-        self._forget({event.owner_id: position for event in events if event.owner_id is not None})
+        self._forget({author: position for event in events if (author := author_of(event)) is not None})
 
     def _forget(self, places: Mapping[UUID, int]) -> None:
         for changed in self._readings.values():

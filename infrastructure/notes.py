@@ -12,6 +12,7 @@ from infrastructure.database import Database, DatabaseUnavailable
 from infrastructure.redis import Client, Redis, RedisUnavailable
 from infrastructure.relay import Relay
 from models.events import Event
+from models.facts import author_of
 
 KEPT_MS = 24 * 3600 * 1000
 """A note that is not there is no harm: who looks for it reads the database, and notes it again."""
@@ -49,7 +50,7 @@ class Notes:
 
     async def wrote(self, events: Sequence[Event], position: int) -> None:
         """Note that these were committed, the last of them at `position`."""
-        users = {event.owner_id for event in events if event.owner_id is not None}
+        users = {author for event in events if (author := author_of(event)) is not None}
         if users and (epoch := await self._name()):
             await self._raise([_key(epoch, user_id) for user_id in users], position)
 

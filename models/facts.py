@@ -36,6 +36,13 @@ class PositionAsOf(Position):
     mark: PositionMark
 
 
+@dataclass(frozen=True, slots=True)
+class NotificationAsOf(Notification):
+    """A notification as it was after one event, and that event's cursor."""
+
+    cursor: str
+
+
 def of_order(kind: EventType, order: Order, actor_id: UUID | None, fill: Fill | None = None) -> Event:
     """Something happened to an order; its time is the order's `updated_at`."""
     return Event(
@@ -174,6 +181,11 @@ def of_sentiment(sentiment: Sentiment, actor_id: UUID) -> Event:
     )
 
 
+def author_of(event: Event | RecordedEvent) -> UUID | None:
+    """Who is shown next what that made: whose it is, or who paused or resumed everybody's trading."""
+    return event.actor_id if event.aggregate_id == MARKET_ID else event.owner_id
+
+
 def order_of(event: RecordedEvent) -> OrderAsOf:
     """The order as it was after an order's event."""
     return read(OrderAsOf, event.data["order"])
@@ -185,9 +197,9 @@ def position_of(event: RecordedEvent) -> PositionAsOf:
     return read(PositionAsOf, {**data["position"], "mark": data["mark"]})
 
 
-def notification_of(event: RecordedEvent) -> Notification:
+def notification_of(event: RecordedEvent, cursor: str) -> NotificationAsOf:
     """The notification as it was after its event."""
-    return read(Notification, event.data["notification"])
+    return read(NotificationAsOf, {**event.data["notification"], "cursor": cursor})
 
 
 def alert_of(event: RecordedEvent) -> RiskAlert:

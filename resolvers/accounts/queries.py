@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from infrastructure.log import EVENTS
 from infrastructure.rows import columns, table
@@ -15,6 +15,7 @@ from infrastructure.statements import Statement
 from infrastructure.tokens import Claims
 from models.accounts import SessionRow, User, UserRow
 from models.errors import Unauthenticated
+from models.facts import MARKET_ID
 from models.keys import EVERY_SCOPE, MARK, fingerprint, granted, is_key
 from resolvers.accounts.keys import KEYS
 from resolvers.accounts.loaders import users_by_id
@@ -22,15 +23,20 @@ from resolvers.context import Context, Viewer
 
 USERS, SESSIONS = table(UserRow), table(SessionRow)
 
-_SEEN = func.coalesce(select(func.max(EVENTS.c.seq)).where(EVENTS.c.owner_id == USERS.c.id).scalar_subquery(), 0)
-"""Of the user: the place of their last event."""
+
+def _last(which: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(select(func.max(EVENTS.c.seq)).where(which).scalar_subquery(), 0)
+
+
+_SEEN = _last(EVENTS.c.owner_id == USERS.c.id), _last(EVENTS.c.aggregate_id == MARKET_ID)
+"""The places of the user's last event, and of the last of everybody's trading: it may be them who paused it."""
 _SIGNED_IN = Statement(
-    select(*columns(UserRow, User), _SEEN)
+    select(*columns(UserRow, User), *_SEEN)
     .join(SESSIONS, SESSIONS.c.user_id == USERS.c.id)
     .where(SESSIONS.c.id == bindparam("session"), SESSIONS.c.revoked_at.is_(None), USERS.c.id == bindparam("user"))
 )
 _KEY = Statement(
-    select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, _SEEN)
+    select(*columns(UserRow, User), KEYS.c.id, KEYS.c.scopes, KEYS.c.last_used_at, KEYS.c.revoked_at, *_SEEN)
     .join(KEYS, KEYS.c.user_id == USERS.c.id)
     .where(KEYS.c.secret_hash == bindparam("secret_hash"))
 )
@@ -71,8 +77,8 @@ async def _by_session(services: Services, claims: Claims) -> Viewer:
     rows = await services.database.rows(_SIGNED_IN, session=claims.session_id, user=claims.user_id)
     if not rows:
         raise Unauthenticated("This sign-in has ended: sign in again.", "REVOKED")
-    *user, seen = rows[0]
-    return Viewer(User(*user), claims.session_id, claims.expires_at, EVERY_SCOPE, seen=seen)
+    *user, own, everybodys = rows[0]
+    return Viewer(User(*user), claims.session_id, claims.expires_at, EVERY_SCOPE, seen=max(own, everybodys))
 
 
 async def _by_key(services: Services, secret: str) -> Viewer:
@@ -106,10 +112,11 @@ async def _key(services: Services, secret_hash: str) -> _KnownKey:
     rows = await services.database.rows(_KEY, secret_hash=secret_hash)
     if not rows:
         raise _no_key()
-    *user, key_id, scopes, last_used_at, revoked_at, seen = rows[0]
+    *user, key_id, scopes, last_used_at, revoked_at, own, everybodys = rows[0]
     if revoked_at is not None:
         raise Unauthenticated("The API key has been revoked.", "REVOKED")
-    return _KnownKey(Viewer(User(*user), None, None, granted(scopes), key_id, seen), key_id, last_used_at)
+    viewer = Viewer(User(*user), None, None, granted(scopes), key_id, max(own, everybodys))
+    return _KnownKey(viewer, key_id, last_used_at)
 
 
 def _no_key() -> Unauthenticated:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -13,8 +13,7 @@ from models.cursors import CursorExpired
 from models.enums import AggregateType, EventType
 from models.errors import BadRequest
 from models.events import EventFilter, RecordedEvent
-from models.facts import OrderAsOf, PositionAsOf, fill_of, notification_of, order_of, position_of
-from models.notifications import Notification
+from models.facts import NotificationAsOf, OrderAsOf, PositionAsOf, fill_of, notification_of, order_of, position_of
 from models.orders import Fill
 from models.positions import Position
 from resolvers.context import Context
@@ -84,6 +83,10 @@ async def positions(
     if place is None:
         # Of one moment, perhaps ahead of what this process has seen of the log: nothing in it comes again behind it.
         place, held = await held_now(ctx, portfolio_id)
+        viewer = ctx.signed_in()
+        # Nor may what it leads to be older: a weight, say, by what this process keeps of the portfolio.
+        ctx.viewer = replace(viewer, seen=max(viewer.seen, place))
+        ctx.forget()
         yield PositionSnapshot(cursor_of(ctx, place), held)
     follower = ctx.services.relay.follow(place, chosen, partial(_rest, ctx))
     stream = followed(ctx, chosen, place, follower)
@@ -137,12 +140,12 @@ async def all_events(ctx: Context, chosen: EventFilter, after: str | None) -> As
             yield event
 
 
-async def notifications(ctx: Context) -> AsyncGenerator[Notification, None]:
+async def notifications(ctx: Context) -> AsyncGenerator[NotificationAsOf, None]:
     """What the viewer is told, from now on."""
     chosen = EventFilter(types=frozenset({EventType.NOTIFICATION_SENT}), owner_id=ctx.owner_id)
     async with contextlib.aclosing(followed(ctx, chosen, await place_behind(ctx, None))) as events:
         async for event, _ in events:
-            yield notification_of(event)
+            yield notification_of(event, cursor_of(ctx, event.seq))
 
 
 async def _mine(ctx: Context, kind: AggregateType, portfolio_id: UUID | None) -> EventFilter:

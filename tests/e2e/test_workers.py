@@ -22,7 +22,7 @@ async def test_workers_when_killed_at_random_under_load_then_each_effect_happens
 ) -> None:
     chance = random.Random(kills)  # noqa: S311 - repeatable
     url = postgres.create_database("workers", template=postgres_template)
-    server = Server(tmp_path / "server", url, **SETTINGS, handlers=False)
+    server = Server(tmp_path / "server", url, **SETTINGS, handlers=False, access_token_s=36_000)
     workers = [Worker(tmp_path / f"worker {number}", url, **SETTINGS) for number in range(2)]
     database = Database(settings_for(url, tmp_path))
     try:

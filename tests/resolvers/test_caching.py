@@ -9,10 +9,10 @@ from sqlalchemy import update
 
 from infrastructure.cache import Cache, Load
 from infrastructure.services import Services
-from models.enums import RiskLimitKind
+from models.enums import RiskLimitKind, Role, TradingState
 from models.errors import Refused
 from models.people import ProfileChanges
-from resolvers.accounts.commands import update_profile
+from resolvers.accounts.commands import grant_role, update_profile
 from resolvers.accounts.queries import user_by_id
 from resolvers.changes import tags_of
 from resolvers.context import Context, Viewer
@@ -30,6 +30,7 @@ from resolvers.portfolios.allocations import set_target_allocations, target_allo
 from resolvers.portfolios.commands import create_portfolio, deposit_cash, update_portfolio, withdraw_cash
 from resolvers.portfolios.queries import (
     TransactionChoice,
+    market_status,
     portfolio,
     portfolios_of,
     trading_status,
@@ -198,6 +199,21 @@ async def test_everything_when_another_process_wrote_and_no_word_of_it_came_then
         shown = await everything(await context_of(other, signed_in), eve)
         assert shown == await everything(asking(uncached(other), eve.ctx.viewer), eve)
         assert [each.quantity for each in shown["open positions"][0]] == [5]
+
+
+async def test_market_when_an_admin_pauses_it_elsewhere_and_no_word_of_it_came_then_they_are_shown_it(
+    services: Services, market: Market
+) -> None:
+    signed_in = await signed_up(market.services, "root@example.com")
+    await grant_role(services, "root@example.com", Role.ADMIN)
+    async with another_process(services, 1) as other:
+        await other.relay.stop()
+        before = await market_status(await context_of(other, signed_in))
+        await pause_trading(await context_of(services, signed_in), None, "halt", None, reduce_only=False)
+
+        after = await market_status(await context_of(other, signed_in))
+
+    assert (before.state, after.state) == (TradingState.ACTIVE, TradingState.PAUSED)
 
 
 class Poisoned(Cache):

@@ -17,7 +17,9 @@ from resolvers.conflation import latest
 from resolvers.events.queries import cursor_of
 from resolvers.events.streams import PositionEvent, PositionSnapshot, StreamHeartbeat, positions
 from resolvers.marketdata.streams import quotes
+from resolvers.portfolios.queries import worth
 from resolvers.portfolios.streams import valuations
+from tests.support import processes
 from tests.support.market import Market, Trader
 from tests.support.wait import until
 
@@ -100,6 +102,26 @@ async def test_positions_when_followed_then_a_snapshot_comes_first_and_each_chan
     await resumed.aclose()
 
 
+async def test_positions_when_this_process_is_behind_the_log_then_what_the_snapshot_leads_to_is_not(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "POLL_S", 600)
+    market, trader = await Market.open(services), await Trader.with_cash(services)
+    await market.quote("AAPL", "200", "201")
+    async with processes.another_process(services, 1) as other:
+        before = await worth(processes.context_in(other, trader.ctx), trader.portfolio_id)
+        assert before is not None
+        assert list(before.holdings) == []
+        await trader.trade("BUY", "10", "200")
+        ctx = processes.context_in(other, trader.ctx)
+        async with contextlib.aclosing(positions(ctx, trader.portfolio_id, None, None)) as stream:
+            snapshot, after = await soon(stream), await worth(ctx, trader.portfolio_id)
+        assert isinstance(snapshot, PositionSnapshot)
+        assert after is not None
+        assert list(after.holdings) == snapshot.positions
+        assert [position.quantity for position in snapshot.positions] == [D(10)]
+
+
 async def test_positions_when_nothing_happens_then_there_is_a_heartbeat_and_then_the_next_change(
     services: Services,
 ) -> None:
@@ -167,8 +189,9 @@ class Rests:
     def __init__(self) -> None:
         self.count = 0
 
-    def rest(self, position: int | None) -> None:
+    def rest(self, position: int | None, sent: dict[Hashable, Hashable] | None = None) -> None:
         assert position is None
+        assert sent is not None
         self.count += 1
 
 

@@ -15,13 +15,14 @@ from infrastructure.passwords import Passwords
 from infrastructure.services import Services
 from infrastructure.settings import Settings
 from infrastructure.statements import Row, Statement
-from models.enums import ApiScope, Role
+from models.enums import ApiScope, Role, TradingState
 from models.errors import Unauthenticated
 from models.people import ProfileChanges
 from resolvers.accounts.commands import create_api_key, grant_role, logout, revoke_api_key, update_profile
 from resolvers.accounts.queries import authenticate
 from resolvers.portfolios.commands import create_portfolio, update_portfolio
-from resolvers.portfolios.queries import portfolio
+from resolvers.portfolios.queries import market_status, portfolio
+from resolvers.risk.commands import pause_trading
 from tests.support.market import statements
 from tests.support.people import context_of, signed_up
 from tests.support.redis_server import RedisServer
@@ -103,6 +104,23 @@ async def test_key_when_it_is_revoked_or_the_role_changes_elsewhere_then_that_is
         await revoke_api_key(ctx, key.key.id)
         with pytest.raises(Unauthenticated):
             await authenticate(there, key.secret)
+
+
+async def test_admin_when_they_pause_everybodys_trading_elsewhere_then_they_alone_are_known_anew_and_shown_it(
+    settings: Settings, server: RedisServer
+) -> None:
+    async with a_process(settings, server) as here:
+        ada, root = await signed_up(here), await signed_up(here, "root@example.com")
+        await grant_role(here, "root@example.com", Role.ADMIN)
+        async with a_process(settings, server) as there:
+            for each in (ada, root):
+                await authenticate(there, each.access_token)
+            assert (await market_status(await context_of(there, root))).state is TradingState.ACTIVE
+
+            await pause_trading(await context_of(here, root), None, "halt", None, reduce_only=False)
+
+            assert (await market_status(await context_of(there, root))).state is TradingState.PAUSED
+            assert [await asked(there, ada.access_token), await asked(there, root.access_token)] == [0, 0]
 
 
 async def test_caller_when_the_command_line_changes_them_then_that_is_known_at_once_too(
