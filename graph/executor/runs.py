@@ -126,7 +126,9 @@ class Run:
                 self.data |= made
 
     def _result(self) -> ExecutionResult:
-        return ExecutionResult(self.data, self.errors or None)
+        # An error's traceback leads to this run, which so must not lead to the error.
+        errors, self.errors = self.errors, []
+        return ExecutionResult(self.data, errors or None)
 
     def wait(self, awaitable: Any, position: Position, at: At, then: Complete, held: Sequence[Wait] = ()) -> Any:
         """Go on without it; when it has come, `then` makes its value of it."""

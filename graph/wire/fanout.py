@@ -216,6 +216,8 @@ class Run:
                             await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - reason: as above
             final = Answer.refused(failed(error))
+        finally:
+            self._ctx.forget()
         self._fanout.withdraw(self)
         for member in list(self.members):
             member.end(final)
