@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import functools
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from inspect import iscoroutine
 from typing import Any
 
@@ -261,6 +262,10 @@ class Run:
             self._live.discard(wait)
             self._fail(wait, error)
         except Exception as error:  # noqa: BLE001 - reason: as above
+            if wait.future is not None:
+                # What was met with it has begun when it fails, as the interpreter has it.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
             if not wait.dropped:
                 self._live.discard(wait)
                 self._fail(wait, error)

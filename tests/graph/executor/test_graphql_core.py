@@ -63,7 +63,7 @@ def test_graphql_cores_own_tests_when_run_with_our_executor_then_only_those_list
         archive.extractall(tmp_path, filter="data")
     output = _run(
         "pytest",
-        *("-q", "-p", "swapped", "-o", "addopts=", "-W", "ignore", "-p", "no:randomly"),
+        *("-q", "-p", "swapped", "-o", "addopts=", "-W", "ignore", "-p", "no:randomly", "--timeout", "60"),
         *("--ignore", "tests/execution/incremental", "tests/execution"),
         cwd=next(tmp_path.glob("graphql_core-*/")),
         PYTHONPATH=f"{Path(__file__).parent}{os.pathsep}{tmp_path / 'tools'}",

@@ -96,6 +96,17 @@ async def test_null_when_it_goes_up_at_once_then_what_was_awaited_under_it_is_no
     assert not slow.begun.is_set()
 
 
+async def test_null_when_what_fails_had_not_to_wait_then_what_was_met_with_it_has_begun() -> None:
+    async def broken(_info: Any) -> str:
+        raise ValueError("at once")
+
+    slow = Slow()
+    result = await compiled(executor_of("{ thing { sure name } }", {"thing": {"name": slow, "sure": broken}}))
+    assert result.data == {"thing": None}
+    assert slow.begun.is_set()
+    assert slow.cleaned_up
+
+
 async def test_null_when_it_takes_the_whole_answer_then_everything_is_cancelled() -> None:
     slow = Slow()
     root = {"name": slow, "sure": lambda _info: failing_after(slow.begun)}
