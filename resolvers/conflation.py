@@ -44,7 +44,7 @@ async def latest(
                     yield value
             # What has changed meanwhile is for the next round: until that is over there is more to send.
             if reader is not None and not any(wait.done() for wait in waits):
-                reader.rest(None)
+                reader.rest(None, sent)
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:

@@ -55,9 +55,10 @@ class Reader(Protocol):
     after: str | None
     """The cursor that the reader came back with; it goes before the operation's own `after`."""
 
-    def rest(self, position: int | None) -> None:
+    def rest(self, position: int | None, sent: dict[Hashable, Hashable] | None = None) -> None:
         """The stream has given everything up to this place of the log (a stream of the latest: none), and waits.
 
+        `sent` is what a stream of the latest knows to have been sent, by key: what is taken out of it is sent again.
         May not wait, and may not raise.
         """
         ...

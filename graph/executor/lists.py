@@ -54,17 +54,17 @@ class ListValue:
     def _drained(self, run: Run, value: AsyncIterable[Any], at: At) -> list[Any]:
         # It is in the answer from now on, and grows there: what its items wait for finds its way.
         items: list[Any] = []
+        held: list[Wait] = []
 
-        def is_drained(run: Run, held: list[Wait], _at: At) -> list[Any]:
+        def is_drained(run: Run, _nothing: None, _at: At) -> list[Any]:
             run.waits += held
             return items
 
-        run.wait(self._drain(run, aiter(value), items, at), self._position, at, is_drained)
+        run.wait(self._drain(run, aiter(value), items, held, at), self._position, at, is_drained, held)
         return items
 
-    async def _drain(self, run: Run, iterator: AsyncIterator[Any], items: list[Any], at: At) -> list[Wait]:
-        """What the items wait for: not begun before the last is there, as it would be for nothing if one fails."""
-        held: list[Wait] = []
+    async def _drain(self, run: Run, iterator: AsyncIterator[Any], items: list[Any], held: list[Wait], at: At) -> None:
+        """`held` is what the items wait for: not begun before the last is there, as it is for nothing if one fails."""
         try:
             while (each := await self._next(iterator, at)) is not END:
                 others, run.waits = run.waits, held
@@ -78,7 +78,6 @@ class ListValue:
                 with suppress(Exception):
                     await close()
             raise
-        return held
 
     async def _next(self, iterator: AsyncIterator[Any], at: At) -> Any:
         try:

@@ -28,7 +28,7 @@ Part = Callable[["Run", Any, At], dict[str, Any]]
 class Wait:
     """Something that is awaited, and where what comes of it belongs."""
 
-    __slots__ = ("at", "awaitable", "dropped", "future", "position", "then")
+    __slots__ = ("at", "awaitable", "dropped", "future", "held", "position", "run", "then")
 
     def __init__(self, awaitable: Awaitable[Any], position: Position, at: At, then: Complete) -> None:
         self.awaitable = awaitable
@@ -38,10 +38,21 @@ class Wait:
         self.future: asyncio.Future[Any] | None = None
         self.dropped = False
         """Nobody wants it any more."""
+        self.held: Sequence[Wait] = ()
+        """What is not begun before it has come."""
+        self.run: Run | None = None
+        """Whose it is, as long as that wants somebody else's future."""
 
     def is_beneath(self, position: Position, at: At) -> bool:
         """Whether it belongs there, or into what is there."""
         return self.at[: position.depth] == at and self.position.is_beneath(position)
+
+    def came(self, future: asyncio.Future[Any]) -> None:
+        """Somebody else's future has ended."""
+        if self.run is not None:
+            self.run.came(self, future)
+        else:
+            _miss(future)
 
 
 class Run:
@@ -51,6 +62,7 @@ class Run:
         "_idle",
         "_leaving",
         "_live",
+        "_places",
         "_variables",
         "arguments",
         "context",
@@ -73,6 +85,8 @@ class Run:
         self.waits: list[Wait] = []
         """What the pass that runs has met."""
         self._live: set[Wait] = set()
+        self._places: dict[At, list[Wait]] | None = None
+        """What was ever live, by all the indices that lead to it: looked up when a null goes up."""
         self._leaving: set[asyncio.Future[Any]] = set()
         """Tasks that were cancelled, and have not ended yet."""
         self._idle: asyncio.Future[None] | None = None
@@ -112,11 +126,15 @@ class Run:
                 self.data |= made
 
     def _result(self) -> ExecutionResult:
-        return ExecutionResult(self.data, self.errors or None)
+        # An error's traceback leads to this run, which so must not lead to the error.
+        errors, self.errors = self.errors, []
+        return ExecutionResult(self.data, errors or None)
 
-    def wait(self, awaitable: Any, position: Position, at: At, then: Complete) -> Any:
+    def wait(self, awaitable: Any, position: Position, at: At, then: Complete, held: Sequence[Wait] = ()) -> Any:
         """Go on without it; when it has come, `then` makes its value of it."""
-        self.waits.append(Wait(awaitable, position, at, then))
+        wait = Wait(awaitable, position, at, then)
+        wait.held = held
+        self.waits.append(wait)
         return PENDING
 
     def info(self, position: Position, at: At) -> GraphQLResolveInfo[Any]:
@@ -131,7 +149,10 @@ class Run:
         """
         located = located_error(error, position.field.nodes, position.path(at))
         if not position.nullable:
-            raise located
+            try:
+                raise located
+            finally:
+                del located, error  # whose traceback has this frame: a circle
         self.errors.append(located)
         waits, count = self.waits, len(self.waits)
         while count and waits[count - 1].is_beneath(position, at):
@@ -167,7 +188,7 @@ class Run:
         drop(self.waits)
         self.waits.clear()
         if position is not wait.position:
-            self._cancel([each for each in self._live if each.is_beneath(position, at)])
+            self._cancel(self._beneath(position, at))
 
     def _null_everything(self, error: GraphQLError) -> None:
         self.errors.append(error)
@@ -183,10 +204,22 @@ class Run:
             here = here[step]
         here[key] = value
 
+    def _beneath(self, position: Position, at: At) -> list[Wait]:
+        """What is under way there. Each place is asked for alone: there may be thousands that become null."""
+        if self._places is None:
+            self._places = {}
+            for wait in self._live:
+                self._file(wait, self._places)
+        return [each for each in self._places.get(at, ()) if each in self._live and each.is_beneath(position, at)]
+
+    def _file(self, wait: Wait, places: dict[At, list[Wait]]) -> None:
+        for depth in range(len(wait.at) + 1):
+            places.setdefault(wait.at[:depth], []).append(wait)
+
     def _cancel(self, waits: Sequence[Wait]) -> None:
         """Tasks of our own end; a future that somebody else made may be awaited by others, too."""
         for wait in waits:
-            wait.dropped = True
+            wait.dropped, wait.run = True, None
             self._live.discard(wait)
             if wait.future is not None and wait.future is not wait.awaitable:
                 wait.future.cancel()
@@ -196,10 +229,11 @@ class Run:
 
     async def _settle(self) -> None:
         """Until nothing is waited for, and what was cancelled has ended. Whoever cancels this cancels all of it."""
+        self._variables = contextvars.copy_context()
         try:
             while self.waits or self._live:
-                if len(self.waits) == 1 and not self._live and iscoroutine(self.waits[0].awaitable):
-                    await self._alone(self.waits.pop())
+                if not self._live and (alone := self._only_one()):
+                    await self._met(alone)
                     continue
                 self._launch()
                 self._idle = asyncio.get_running_loop().create_future()
@@ -210,19 +244,44 @@ class Run:
             await self._abandon()
             raise
 
-    async def _alone(self, wait: Wait) -> None:
-        """Nothing else is under way: it needs no task of its own."""
+    def _only_one(self) -> Wait | None:
+        """What the pass has met, if that is one coroutine: it needs no task of its own."""
+        if len(self.waits) == 1 and iscoroutine(self.waits[0].awaitable):
+            return self.waits.pop()
+        return None
+
+    async def _met(self, wait: Wait) -> None:
+        """Its value is made in the step in which it comes: what that loads belongs to this turn's batches."""
         try:
             value = await wait.awaitable
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if wait.dropped or (wait.future is None and (task is None or task.cancelling())):
                 raise
+            self._live.discard(wait)
             self._fail(wait, error)
         except Exception as error:  # noqa: BLE001 - reason: as above
-            self._fail(wait, error)
+            if not wait.dropped:
+                self._live.discard(wait)
+                self._fail(wait, error)
         else:
+            if wait.dropped:
+                drop(wait.held)
+                return
+            self._live.discard(wait)
             self._complete(wait, value)
+
+    async def _in_task(self, wait: Wait) -> None:
+        """It, and then what it alone leads to."""
+        task, here = wait.future, wait
+        await self._met(here)
+        while not here.dropped and (alone := self._only_one()):
+            here = alone
+            here.future = task
+            self._enter(here)
+            await self._met(here)
+        if not here.dropped:
+            self._proceed()
 
     def _launch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -230,33 +289,47 @@ class Run:
         for wait in waits:
             if asyncio.isfuture(wait.awaitable):
                 # No task: what comes of it is made in a callback, which sees the context variables of the operation.
-                if self._variables is None:
-                    self._variables = contextvars.copy_context()
-                wait.future, variables = wait.awaitable, self._variables
+                wait.future, wait.run = wait.awaitable, self
+                wait.future.add_done_callback(wait.came, context=self._variables)
             else:
                 # What its resolver sets of context variables is seen where its fields are resolved, and nowhere else.
-                variables = contextvars.copy_context()
-                wait.future = loop.create_task(_coroutine(wait.awaitable), context=variables)
-            self._live.add(wait)
-            wait.future.add_done_callback(functools.partial(self._ended, wait), context=variables)
+                wait.future = loop.create_task(self._in_task(wait))
+                wait.future.add_done_callback(functools.partial(self._left, wait))
+            self._enter(wait)
 
-    def _ended(self, wait: Wait, future: asyncio.Future[Any]) -> None:
-        error = asyncio.CancelledError() if future.cancelled() else future.exception()
-        if wait.dropped:
-            self._leaving.discard(future)
-            return
+    def _enter(self, wait: Wait) -> None:
+        self._live.add(wait)
+        if self._places is not None:
+            self._file(wait, self._places)
+
+    def _left(self, wait: Wait, task: asyncio.Future[Any]) -> None:
+        """A task of ours has ended."""
+        self._leaving.discard(task)
+        if task.cancelled():
+            drop([wait])  # the task may not even have begun
+            if wait in self._live:
+                self.came(wait, task)
+        elif (error := task.exception()) is not None:
+            self._end_waiting(error)
+
+    def came(self, wait: Wait, future: asyncio.Future[Any]) -> None:
+        """What is awaited without a task has ended."""
         self._live.discard(wait)
+        error = asyncio.CancelledError() if future.cancelled() else future.exception()
         try:
             if error is None:
                 self._complete(wait, future.result())
             else:
                 self._fail(wait, error)
-            self._launch()
+            self._proceed()
         except BaseException as broken:  # noqa: BLE001 - reason: the loop would only log it, and nobody would go on
             self._end_waiting(broken)
-        else:
-            if not self._live:
-                self._end_waiting(None)
+
+    def _proceed(self) -> None:
+        """With what the pass has met."""
+        self._launch()
+        if not self._live:
+            self._end_waiting(None)
 
     def _end_waiting(self, error: BaseException | None) -> None:
         if self._idle is None or self._idle.done():
@@ -270,12 +343,7 @@ class Run:
         """Nobody waits for the answer any more: nothing of it goes on."""
         drop(self.waits)
         self.waits.clear()
-        for wait in self._live:
-            wait.dropped = True
-            if wait.future is not None:
-                wait.future.cancel()
-                self._leaving.add(wait.future)
-        self._live.clear()
+        self._cancel(list(self._live))
         left = [future for future in self._leaving if not future.done()]
         if left:
             await asyncio.wait(left)
@@ -285,6 +353,7 @@ def drop(waits: Sequence[Wait]) -> None:
     """Of what was not begun yet nothing will be."""
     for wait in waits:
         drop_awaitable(wait.awaitable)
+        drop(wait.held)
 
 
 def drop_awaitable(awaitable: Any) -> None:
@@ -292,15 +361,13 @@ def drop_awaitable(awaitable: Any) -> None:
     if iscoroutine(awaitable):
         awaitable.close()
     elif asyncio.isfuture(awaitable):
-        awaitable.add_done_callback(lambda future: future.cancelled() or future.exception())
+        awaitable.add_done_callback(_miss)
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
-
-
-def _coroutine(awaitable: Awaitable[Any]) -> Any:
-    return awaitable if iscoroutine(awaitable) else _awaited(awaitable)
+def _miss(future: asyncio.Future[Any]) -> None:
+    """Nobody else may ask for its error, and that would be told of."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _lost(error: BaseException) -> Exception:

@@ -45,14 +45,13 @@ class Execution(Executor[Any]):
         self.variable_values = values
 
     def __getattr__(self, name: str) -> Any:
-        # Only for what is not there: a helper that refers to its executor, or something that starts empty.
+        # Only for what is not there: helpers that refer to their executor, which must not refer to them: such circles
+        # are garbage for the collector alone. Or something that starts empty.
         if name == "async_helpers":
-            made: Any = GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
-        elif name in _EMPTY:
-            made = _EMPTY[name]()
-        else:
+            return GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
+        if name not in _EMPTY:
             raise AttributeError(name)
-        self.__dict__[name] = made
+        made = self.__dict__[name] = _EMPTY[name]()
         return made
 
 

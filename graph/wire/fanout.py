@@ -7,7 +7,7 @@ Whoever can't take more leaves, and begins again by itself from the last that it
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Protocol
 
 import structlog
@@ -142,6 +142,8 @@ class Run:
         self.members: dict[Subscription, int] = {}
         """Each with the place in the log up to which it has been given everything."""
         self._position = 0
+        self.sent: dict[Hashable, Hashable] = {}
+        """Of a stream of the latest: what was sent, by key. It is the stream's own."""
         self._given = 0
         self._resting = False
         ctx.reader = self
@@ -161,6 +163,9 @@ class Run:
         for member in self.members:
             other.members[member] = -1 if position is None else position
             member.run = other
+        # What only they were given may be as it was before by the next round: it is sent all the same.
+        for key in [key for key, mark in other.sent.items() if self.sent.get(key) != mark]:
+            del other.sent[key]
         self.members.clear()
         self.close()
 
@@ -176,11 +181,13 @@ class Run:
             self._task.cancel()
         return self._task
 
-    def rest(self, position: int | None) -> None:
+    def rest(self, position: int | None, sent: dict[Hashable, Hashable] | None = None) -> None:
         """The stream has given everything, and waits."""
         if not self.members:
             return  # ended by its last reader just now, within its own turn: nobody may join it any more
         self._resting = True
+        if sent is not None:
+            self.sent = sent
         if position is not None:
             self._position = max(self._position, position)
         if not self.published:
@@ -209,6 +216,8 @@ class Run:
                             await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - reason: as above
             final = Answer.refused(failed(error))
+        finally:
+            self._ctx.forget()
         self._fanout.withdraw(self)
         for member in list(self.members):
             member.end(final)

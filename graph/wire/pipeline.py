@@ -35,6 +35,7 @@ SUBSCRIPTION, MUTATION = OperationType.SUBSCRIPTION, OperationType.MUTATION
 """Looked up once, as members of an enum cost much to look up; likewise their values."""
 KINDS: dict[OperationType | None, str] = {each: each.value for each in OperationType}
 TOO_LATE = "It took too long; nothing was written. Try again."
+EVENT_TOO_LATE = "It took too long to say what this event is about: ask for less of each."
 NO_INTROSPECTION = "The schema can't be asked for here: it is in the documentation."
 
 
@@ -115,7 +116,10 @@ class Compiled:
         if result is None:
             executor.context_value.services.metrics.fallbacks.inc()
             return interpreted(prepared)
-        return result
+        try:
+            return result
+        finally:
+            del result  # an error's traceback leads here, and so must not be led to
 
 
 EXECUTORS: dict[str, Callable[[], Execute]] = {"compiled": Compiled, "interpreted": lambda: interpreted}
@@ -166,7 +170,10 @@ class Pipeline:
         """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        answer = await self._answered(prepared, ctx)
+        try:
+            answer = await self._answered(prepared, ctx)
+        finally:
+            ctx.forget()  # its loaders refer to it: such circles are garbage for the collector alone
         kind = KINDS.get(prepared.kind, "unknown")
         ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
         return answer
@@ -212,6 +219,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - reason: likewise
             yield Answer.refused(failed(error))
         finally:
+            ctx.forget()
             if admission is not None:
                 await admission.settle(None)
 
@@ -229,10 +237,13 @@ class Pipeline:
         return cast("AsyncGenerator[Any, None]", source)
 
     async def event(self, prepared: Prepared, event: Any) -> Answer:
-        """What a subscription says of one event of its source."""
+        """What a subscription says of one event of its source; there is as much time for it as for an operation."""
         executor = cast("Executor[Any]", prepared.executor)
-        result = self._execute(replace(prepared, executor=executor.build_per_event_executor(event)))
-        return _of(result if isinstance(result, ExecutionResult) else await result)
+        told = replace(prepared, executor=executor.build_per_event_executor(event))
+        try:
+            return _of(await self._in_time(self._execute(told)))
+        except TimeoutError:
+            return Answer(errors=shown([an_error(EVENT_TOO_LATE, Code.DEADLINE_EXCEEDED)]))
 
     def _shows_schema(self, ctx: Context) -> bool:
         to_admin = ctx.viewer is not None and ctx.viewer.is_admin
@@ -247,23 +258,25 @@ class Pipeline:
         return answer
 
     async def _executed(self, prepared: Prepared) -> Answer:
-        deadline_s = self._settings.operation_ms / 1000
         if prepared.kind is SUBSCRIPTION:
             return Answer.refused(an_error(NO_STREAM, Code.BAD_USER_INPUT))
         try:
             if prepared.kind is MUTATION:
-                return await to_its_end(self._mutated(prepared), deadline_s)
-            result = self._execute(prepared)
-            if not isinstance(result, ExecutionResult):
-                async with asyncio.timeout(deadline_s):
-                    result = await result
-            return _of(result)
+                return await to_its_end(self._mutated(prepared), self._settings.operation_ms / 1000)
+            return _of(await self._in_time(self._execute(prepared)))
         except TimeoutError:
             return Answer.refused(an_error("It took too long: ask for less at once.", Code.DEADLINE_EXCEEDED))
         except Late as late:
             if late.written:
                 return Answer.refused(an_error(ask_again(_arguments(prepared)), Code.OUTCOME_UNKNOWN))
             return Answer.refused(an_error(TOO_LATE, Code.DEADLINE_EXCEEDED))
+
+    async def _in_time(self, result: ExecutionResult | Awaitable[ExecutionResult]) -> ExecutionResult:
+        """Raises `TimeoutError` past the deadline."""
+        if isinstance(result, ExecutionResult):
+            return result
+        async with asyncio.timeout(self._settings.operation_ms / 1000):
+            return await result
 
     async def _mutated(self, prepared: Prepared) -> Answer:
         """Also what goes wrong is said here, and so logged, though nobody may be left to hear it."""

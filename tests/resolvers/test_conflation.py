@@ -189,8 +189,9 @@ class Rests:
     def __init__(self) -> None:
         self.count = 0
 
-    def rest(self, position: int | None) -> None:
+    def rest(self, position: int | None, sent: dict[Hashable, Hashable] | None = None) -> None:
         assert position is None
+        assert sent is not None
         self.count += 1
 
 

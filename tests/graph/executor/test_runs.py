@@ -2,15 +2,20 @@
 
 import asyncio
 import contextvars
+import gc
+import warnings
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiodataloader import DataLoader
 from graphql import ExecutionResult, GraphQLResolveInfo, build_schema, parse
 from graphql.execution import Executor
 
 from graph.executor import Plans, Room, executed
-from tests.graph.executor.comparing import compiled
+from graph.executor.runs import Wait
+from tests.graph.executor.comparing import awaited, compiled
 
 SCHEMA = build_schema("""
 type Thing { name: String, sure: String!, thing: Thing, sureThing: Thing!, things: [Thing!], all: [Thing] }
@@ -28,6 +33,19 @@ def executor_of(text: str, root: Any = None) -> Executor[Any]:
 
 def said(result: ExecutionResult) -> list[Any]:
     return [(error.message, error.path) for error in result.errors or ()]
+
+
+async def _turns(count: int) -> str:
+    """Of the loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+    return "done"
+
+
+def _task(executor: Executor[Any]) -> asyncio.Future[ExecutionResult]:
+    answer: Any = executed(Plans(Room()), executor)
+    task: asyncio.Future[ExecutionResult] = asyncio.ensure_future(answer)
+    return task
 
 
 class Slow:
@@ -112,6 +130,37 @@ async def test_future_when_its_field_is_given_up_then_others_still_get_it() -> N
     result = await compiled(executor_of("{ thing { name sure } other { name } }", root))
     assert result.data == {"thing": None, "other": {"name": "shared"}}
     assert said(result) == [("too bad", ["thing", "sure"])]
+
+
+async def test_future_when_an_execution_that_awaits_it_is_cancelled_then_others_still_get_it() -> None:
+    shared = asyncio.get_running_loop().create_future()
+    root = {"name": shared, "sure": "s"}
+    one, other = (_task(executor_of("{ name sure }", root)) for _ in range(2))
+    await _turns(2)
+    one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    shared.set_result("shared")
+    assert (await other).data == {"name": "shared", "sure": "s"}
+
+
+async def test_future_when_an_execution_has_given_it_up_then_it_keeps_nothing_of_that() -> None:
+    class Root(dict[str, Any]):
+        pass
+
+    shared = asyncio.get_running_loop().create_future()
+    root = Root(name=shared)
+    gone, task = weakref.ref(root), _task(executor_of("{ name }", root))
+    await _turns(2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task, root
+    await _turns(1)  # the loop itself has the cancellation until this step has ended
+    gc.collect()
+    assert gone() is None
+    shared.set_exception(ValueError("for nobody"))
+    await _turns(2)
 
 
 async def test_future_when_somebody_else_cancels_it_then_that_is_an_error_of_its_field() -> None:
@@ -202,6 +251,93 @@ async def test_context_variables_when_a_coroutine_sets_them_then_its_fields_see_
     root = {"thing": moved, "other": at_home, "all": [future]}
     result = await compiled(executor_of("{ thing { name } other { name } all { name } }", root))
     assert result.data == {"thing": {"name": "moved"}, "other": {"name": "at home"}, "all": [{"name": "at home"}]}
+
+
+async def test_context_variables_when_a_coroutine_sets_them_then_futures_of_others_do_not_see_it() -> None:
+    loop = asyncio.get_running_loop()
+    first, second = loop.create_future(), loop.create_future()
+
+    async def moved(_info: Any) -> Any:
+        WHERE.set("moved")
+        loop.call_soon(first.set_result, {})
+        return {"thing": first}
+
+    async def later(_info: Any) -> Any:
+        await first
+        await _turns(3)
+        loop.call_soon(second.set_result, {"name": lambda _info: WHERE.get()})
+        return {"thing": second}
+
+    WHERE.set("at home")
+    text = "{ thing { thing { name } } other { thing { name } } }"
+    result = await compiled(executor_of(text, {"thing": moved, "other": later}))
+    assert result.data == {"thing": {"thing": {"name": None}}, "other": {"thing": {"name": "at home"}}}
+
+
+@pytest.mark.parametrize("turns", range(1, 9))
+async def test_iterator_when_the_execution_is_cancelled_as_it_ends_then_what_its_items_wait_for_is_closed(
+    turns: int,
+) -> None:
+    async def items() -> AsyncIterator[Any]:
+        yield {"name": lambda _info: _turns(1)}
+
+    slow = Slow()
+    task = _task(executor_of("{ all { name } name }", {"all": items(), "name": slow}))
+    await _turns(turns)
+    task.cancel()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+    assert told == []
+
+
+async def test_nulls_when_there_are_many_then_each_looks_for_what_is_under_way_at_its_own_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    is_beneath = Wait.is_beneath
+
+    def counted(*args: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return is_beneath(*args)
+
+    async def failing(_info: Any) -> str:
+        await _turns(1)
+        raise ValueError("too bad")
+
+    monkeypatch.setattr(Wait, "is_beneath", counted)
+    root = {"all": [{"sure": failing, "name": Slow()} for _ in range(200)]}
+    result = await compiled(executor_of("{ all { sure name } }", root))
+    assert result.data == {"all": [None] * 200}
+    assert looks < 5 * 200
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_loads_when_some_are_beneath_coroutines_then_they_are_of_the_batches_that_the_interpreter_has() -> None:
+    async def batches(*, plans: Plans | None) -> list[list[str]]:
+        seen = []
+
+        async def batch(keys: list[str]) -> list[str]:
+            seen.append(keys)
+            return keys
+
+        loader: DataLoader[str, str] = DataLoader(batch)
+
+        async def thing(_info: Any) -> Any:
+            return {"name": lambda _info: loader.load("a")}
+
+        async def deeper(_info: Any) -> Any:
+            return {"thing": thing}
+
+        root = {"thing": thing, "other": deeper, "name": lambda _info: loader.load("b")}
+        executor = executor_of("{ thing { name } other { thing { name } } name }", root)
+        await (awaited(executor.execute_operation()) if plans is None else compiled(executor, plans))
+        return seen
+
+    assert await batches(plans=Plans(Room())) == await batches(plans=None)
 
 
 async def test_mutations_when_one_fails_then_those_before_it_are_done_and_those_behind_are_not() -> None:

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 from websockets.frames import Close, Frame, Opcode
 
+from graph.base import global_id
 from graph.wire.answers import Answer
 from graph.wire.fanout import Event, Subscription
 from graph.wire.pipeline import Pipeline, Prepared
@@ -18,14 +19,18 @@ from infrastructure.services import Services
 from models import facts
 from models.enums import EventType, Severity
 from models.notifications import Notification
+from resolvers.context import Context
 from resolvers.portfolios.commands import deposit_cash
+from resolvers.portfolios.loaders import Worth
+from resolvers.portfolios.queries import worth
 from tests.graph.wire.conftest import EVENTS, shared_by
-from tests.support.market import D, Trader
+from tests.support.market import D, Market, Trader
 from tests.support.wait import until
 from tests.support.wire import Socket
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
+VALUE = "subscription ($id: ID!) { valuations(portfolioId: $id, everyMs: 100) { totalValue } }"
 NOTIFICATIONS = "subscription { notifications { title } }"
 
 
@@ -209,3 +214,35 @@ async def test_reader_of_notifications_when_it_joins_a_run_that_still_executes_w
     await tell(services, trader.ctx.owner_id, "two")
     assert await told(first, 2) == ["one", "two"]
     assert await told(second, 1) == ["two"]
+
+
+async def test_reader_of_a_valuation_when_it_joins_between_a_change_and_its_round_then_it_hears_that_it_went_back(
+    app: Starlette, opened: Any, services: Services, trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = Market(services)
+    await market.quote("AAPL", "100", "100.1")
+    await trader.trade("BUY", "10", "100")
+    await services.relay.reached(services.database.written)
+    first, second = await opened("ada@example.com"), await opened("ada@example.com")
+    asked = {"id": global_id("Portfolio", trader.portfolio_id)}
+    await first.start("s", VALUE, asked)
+    low = await first.data("s")
+    await until(lambda: shared_by(app) == [1])
+    [shared] = app.state.fanout._runs.values()
+    reads, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(ctx: Context, portfolio_id: UUID) -> Worth | None:
+        if ctx is shared._ctx:
+            reads.set()
+            await go_on.wait()
+        return await worth(ctx, portfolio_id)
+
+    monkeypatch.setattr("resolvers.portfolios.streams.worth", slowly)
+    await market.quote("AAPL", "110", "110.1")
+    await reads.wait()
+    await second.start("s", VALUE, asked)
+    assert await second.data("s") != low
+    await until(lambda: shared_by(app) == [2])
+    await market.quote("AAPL", "100", "100.1")
+    go_on.set()
+    assert await second.data("s") == low

@@ -317,6 +317,31 @@ async def test_subscription_when_it_can_not_begin_then_its_only_answer_says_why(
     assert guard.settled == ([] if code == "GRAPHQL_VALIDATION_FAILED" else [None])
 
 
+async def test_event_when_a_resolver_hangs_then_it_is_an_error_and_the_next_is_told(
+    piped: Callable[..., Pipeline], services: Services
+) -> None:
+    ended, events = asyncio.Event(), 0
+
+    async def hanging() -> ExecutionResult:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    def execute(_prepared: Prepared) -> Any:
+        nonlocal events
+        events += 1
+        return hanging() if events == 1 else ExecutionResult({"events": None}, None)
+
+    pipeline, ctx = piped(execute=execute, operation_ms=20), anonymous(services)
+    prepared = pipeline.prepare(GraphQLRequest("subscription { events { type } }"), ctx)
+    late, following = [await pipeline.event(prepared, {}) for _ in range(2)]
+    assert (late.code, late.executed, late.content["data"]) == ("DEADLINE_EXCEEDED", True, None)
+    assert following.content == {"data": {"events": None}}
+    assert ended.is_set()
+
+
 async def test_subscription_when_answered_like_a_query_then_it_is_refused(
     piped: Callable[..., Pipeline], services: Services
 ) -> None:
