@@ -262,8 +262,8 @@ class Run:
             self._live.discard(wait)
             self._fail(wait, error)
         except Exception as error:  # noqa: BLE001 - reason: as above
-            if wait.future is not None:
-                # What was met with it has begun when it fails, as the interpreter has it.
+            if wait.future is not None and not wait.position.nullable:
+                # What was met with it has begun when it takes that along, as the interpreter has it.
                 with suppress(asyncio.CancelledError):
                     await asyncio.sleep(0)
             if not wait.dropped:
