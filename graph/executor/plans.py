@@ -55,8 +55,10 @@ class Plans:
         look = self._looks[operation]
         if look is None:
             return None
-        values = executor.variable_values.coerced
-        truths = tuple(values.get(name, ABSENT) for name in look.conditions)
+        truths: Truths = ()
+        if look.conditions:
+            values = executor.variable_values.coerced
+            truths = tuple(values.get(name, ABSENT) for name in look.conditions)
         found = look.plans.pop(truths, None)
         if found is None or not (found.is_kept or found.is_hopeless):
             if len(look.plans) == PLANS_MAX:

@@ -6,7 +6,7 @@ Who asks is known (`Context`) -> document -> guard -> execute -> mask -> encode.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import strawberry
@@ -239,9 +239,12 @@ class Pipeline:
     async def event(self, prepared: Prepared, event: Any) -> Answer:
         """What a subscription says of one event of its source; there is as much time for it as for an operation."""
         executor = cast("Executor[Any]", prepared.executor)
-        told = replace(prepared, executor=executor.build_per_event_executor(event))
+        told = Prepared(
+            prepared.request, prepared.document, prepared.operation, executor.build_per_event_executor(event)
+        )
         try:
-            return _of(await self._in_time(self._execute(told)))
+            result = self._execute(told)
+            return _of(result if isinstance(result, ExecutionResult) else await self._in_time(result))
         except TimeoutError:
             return Answer(errors=shown([an_error(EVENT_TOO_LATE, Code.DEADLINE_EXCEEDED)]))
 
