@@ -2,20 +2,17 @@
 
 import asyncio
 import statistics
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tests.bench.data import Data, fill
+from tests.bench.processes import served
 from tests.bench.wire import Wire
 from tests.support.house import migrated, settings_for
 from tests.support.server import Server
-from tests.support.servers import _free_port
 
 REQUESTS, WARM_UP = 500, 50
 TOKEN_S = 7200
@@ -72,7 +69,7 @@ async def measure(home: Path, url: str, *, requests: int = REQUESTS) -> list[Tim
     # No line for each request, on either side.
     async with (
         Server(home, url, log_level="WARNING", access_token_s=TOKEN_S) as server,
-        by_hand(home, url) as (_, other),
+        served("tests.bench.baseline", url) as (_, other),
     ):
         return await asyncio.to_thread(_measure, server.address, other, data, requests)
 
@@ -129,30 +126,3 @@ def _shape(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _shape(item) for key, item in value.items()}
     return [_shape(item) for item in value] if isinstance(value, list) else type(value)
-
-
-@asynccontextmanager
-async def by_hand(home: Path, url: str) -> AsyncIterator[tuple[int, str]]:
-    """The server of `tests.bench.baseline`; gives the id of its process, and its host and port."""
-    port = _free_port()
-    command = [sys.executable, "-m", "tests.bench.baseline", url, str(port)]
-    with (home / "by-hand.log").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: ASYNC220, S603 - own words, at once
-    try:
-        async with asyncio.timeout(30):
-            while not await _listens(port):
-                assert process.poll() is None, (home / "by-hand.log").read_text()
-                await asyncio.sleep(0.05)
-        yield process.pid, f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait)
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True

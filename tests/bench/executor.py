@@ -6,13 +6,10 @@ is measured. Over HTTP: the server's CPU for a request, beside the same question
 
 import asyncio
 import contextlib
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, make_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,13 +27,13 @@ from graph.schema import build_schema
 from graph.wire.pipeline import Compiled, Pipeline, interpreted
 from graph.wire.requests import GraphQLRequest
 from resolvers.context import Context
-from tests.bench.api import ORDERS, PORTFOLIO, TOKEN_S, USER, _listens
+from tests.bench.api import ORDERS, PORTFOLIO, TOKEN_S, USER
 from tests.bench.data import Data, fill
-from tests.bench.overhead import OURS, cpu_ms
+from tests.bench.overhead import OURS
 from tests.bench.page import machine
+from tests.bench.processes import cpu_ms, served
 from tests.bench.wire import Wire
 from tests.support.house import migrated, settings_for
-from tests.support.servers import _free_port
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks-executor.md"
 TEXT = """# Benchmarks of the executor
@@ -175,47 +172,29 @@ async def over_http(home: Path, url: str, data: Data) -> dict[str, list[float]]:
     }
     async with contextlib.AsyncExitStack() as stack:
         ours = ("tests.bench.overhead", OURS, url, str(home))
-        served = [
-            await stack.enter_async_context(_process(*ours, TRADEGRAPH_EXECUTOR="compiled")),
-            await stack.enter_async_context(_process(*ours, TRADEGRAPH_EXECUTOR="interpreted")),
-            await stack.enter_async_context(_process("tests.bench.baseline", url)),
+        servers = [
+            await stack.enter_async_context(served(*ours, TRADEGRAPH_EXECUTOR="compiled")),
+            await stack.enter_async_context(served(*ours, TRADEGRAPH_EXECUTOR="interpreted")),
+            await stack.enter_async_context(served("tests.bench.baseline", url)),
         ]
         return {
             name: await asyncio.to_thread(
-                _requests, served, data.token, [("/graphql", body), ("/graphql", body), (path, given)]
+                _requests, servers, data.token, [("/graphql", body), ("/graphql", body), (path, given)]
             )
             for name, (body, path, given) in asked.items()
         }
 
 
-def _requests(served: list[tuple[int, str]], token: str, asked: list[tuple[str, Any]]) -> list[float]:
-    found: list[list[float]] = [[] for _ in served]
+def _requests(servers: list[tuple[int, str]], token: str, asked: list[tuple[str, Any]]) -> list[float]:
+    found: list[list[float]] = [[] for _ in servers]
     for _ in range(ROUNDS + 1):
-        for times, (pid, address), (path, body) in zip(found, served, asked, strict=True):
+        for times, (pid, address), (path, body) in zip(found, servers, asked, strict=True):
             with Wire(address, token) as wire:
                 before = cpu_ms(pid)
                 for _ in range(REQUESTS):
                     wire.post(path, body)
                 times.append((cpu_ms(pid) - before) / REQUESTS)
     return [statistics.median(times[1:]) for times in found]
-
-
-@contextlib.asynccontextmanager
-async def _process(module: str, *words: str, **environment: str) -> AsyncIterator[tuple[int, str]]:
-    """A server; gives its process's id, and its host and port."""
-    port = _free_port()
-    process = subprocess.Popen(  # noqa: ASYNC220, S603 - own words, at once
-        [sys.executable, "-m", module, *words, str(port)], env={**os.environ, **environment}
-    )
-    try:
-        async with asyncio.timeout(30):
-            while not await _listens(port):
-                assert process.poll() is None
-                await asyncio.sleep(0.05)
-        yield process.pid, f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait)
 
 
 async def measure() -> str:

@@ -7,7 +7,6 @@ with the same schema. `python -m tests.bench.overhead` measures and says so by i
 import asyncio
 import contextlib
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -24,11 +23,10 @@ from strawberry.asgi import GraphQL
 from graph.app import create_app
 from graph.process import Process, build_services
 from graph.schema import build_schema
-from tests.bench.api import _listens
 from tests.bench.data import fill
+from tests.bench.processes import cpu_ms, served
 from tests.bench.wire import Wire
 from tests.support.house import migrated, settings_for
-from tests.support.servers import _free_port
 
 ROUNDS, REQUESTS, WARM_UP = 7, 1000, 500
 ASKED = {"query": "{ __typename }"}
@@ -49,7 +47,10 @@ async def measure(home: Path) -> dict[str, float]:
     migrated(settings)
     token = (await fill(settings)).token
     async with contextlib.AsyncExitStack() as stack:
-        servers = {kind: await stack.enter_async_context(_served(kind, home, url)) for kind in (BARE, STRAWBERRY, OURS)}
+        servers = {
+            kind: await stack.enter_async_context(served("tests.bench.overhead", kind, url, str(home)))
+            for kind in (BARE, STRAWBERRY, OURS)
+        }
         return await asyncio.to_thread(_measure, {**servers, SIGNED_IN: servers[OURS]}, token)
 
 
@@ -64,29 +65,6 @@ def _measure(servers: dict[str, tuple[int, str]], token: str) -> dict[str, float
                 if number:
                     found[kind].append((cpu_ms(pid) - before) / REQUESTS)
     return {kind: statistics.median(times) for kind, times in found.items()}
-
-
-def cpu_ms(pid: int) -> float:
-    """What all threads of a process have computed so far."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
-
-
-@contextlib.asynccontextmanager
-async def _served(kind: str, home: Path, url: str) -> AsyncIterator[tuple[int, str]]:
-    """A process of this module that serves; gives its id, and its host and port."""
-    port = _free_port()
-    command = [sys.executable, "-m", "tests.bench.overhead", kind, url, str(home), str(port)]
-    process = subprocess.Popen(command)  # noqa: ASYNC220, S603 - own words, at once
-    try:
-        async with asyncio.timeout(30):
-            while not await _listens(port):
-                assert process.poll() is None
-                await asyncio.sleep(0.05)
-        yield process.pid, f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait)
 
 
 async def _constant(_request: Request) -> Response:
@@ -119,8 +97,8 @@ async def main() -> None:
     """Measure, and say it."""
     with tempfile.TemporaryDirectory() as folder:
         found = await measure(Path(folder))
-    for kind, cpu_ms in found.items():
-        sys.stdout.write(f"{kind:24} {cpu_ms:.3f} ms  {cpu_ms / found[BARE]:.2f}\n")
+    for kind, spent in found.items():
+        sys.stdout.write(f"{kind:24} {spent:.3f} ms  {spent / found[BARE]:.2f}\n")
 
 
 if __name__ == "__main__":

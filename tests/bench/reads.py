@@ -8,7 +8,6 @@ By hand everything is read each time. Processes are asked in turn, round by roun
 import asyncio
 import contextlib
 import statistics
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +28,13 @@ from models.enums import OrderStatus
 from models.orders import Order, OrderRow
 from resolvers.orders.store import ORDERS
 from tests.bench.api import ORDERS as FIFTY
-from tests.bench.api import PORTFOLIO, TOKEN_S, USER, _listens, _shape, by_hand, percentile
+from tests.bench.api import PORTFOLIO, TOKEN_S, USER, _shape, percentile
 from tests.bench.data import Data, fill
-from tests.bench.overhead import cpu_ms
+from tests.bench.processes import cpu_ms, served
 from tests.bench.volume import ACTIVE
 from tests.bench.wire import Wire
 from tests.support.house import migrated, settings_for
 from tests.support.people import signed_up
-from tests.support.servers import _free_port
 
 ROUNDS, REQUESTS, WARM_UP = 5, 100, 30
 ACTIVE_ORDERS = 10_000
@@ -67,9 +65,9 @@ async def measure(home: Path, url: str, *, rounds: int = ROUNDS, requests: int =
     data = await fill(settings)
     active = await _active(settings)
     async with (
-        _served(home, url, cache=False) as cold,
-        _served(home, url, cache=True) as warm,
-        by_hand(home, url) as hand,
+        served("tests.bench.reads", url, str(home), COLD) as cold,
+        served("tests.bench.reads", url, str(home), WARM) as warm,
+        served("tests.bench.baseline", url) as hand,
     ):
         servers = {COLD: cold, WARM: warm, BY_HAND: hand}
         return await asyncio.to_thread(_measure, servers, data, active, rounds, requests)
@@ -121,23 +119,6 @@ def _measure(servers: Mapping[str, tuple[int, str]], data: Data, active: str, ro
 
 
 @contextlib.asynccontextmanager
-async def _served(home: Path, url: str, *, cache: bool) -> AsyncIterator[tuple[int, str]]:
-    """A process of this module that serves; gives its id, and its host and port."""
-    port = _free_port()
-    command = [sys.executable, "-m", "tests.bench.reads", url, str(home), str(port), "cached" if cache else ""]
-    process = subprocess.Popen(command)  # noqa: ASYNC220, S603 - own words, at once
-    try:
-        async with asyncio.timeout(30):
-            while not await _listens(port):
-                assert process.poll() is None
-                await asyncio.sleep(0.05)
-        yield process.pid, f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait)
-
-
-@contextlib.asynccontextmanager
 async def _reading(app: Starlette, settings: Settings) -> AsyncIterator[None]:
     """The application's lifespan with the latest quotes and nothing that works beside requests."""
     process = app.state.process = Process(build_services(settings), works=[])
@@ -147,9 +128,9 @@ async def _reading(app: Starlette, settings: Settings) -> AsyncIterator[None]:
     await process.stop()
 
 
-def serve(url: str, home: str, port: str, cached: str) -> None:
+def serve(url: str, home: str, kind: str, port: str) -> None:
     """Serve, with a cache or without."""
-    settings = settings_for(url, Path(home), access_token_s=TOKEN_S, cache=bool(cached))
+    settings = settings_for(url, Path(home), access_token_s=TOKEN_S, cache=kind == WARM)
     app = create_app(settings)
     app.router.lifespan_context = lambda served: _reading(served, settings)
     uvicorn.run(app, port=int(port), log_level="warning", access_log=False, timeout_keep_alive=60)

@@ -25,7 +25,7 @@ from infrastructure.settings import Settings
 from infrastructure.tokens import Tokens
 from resolvers.seed import Volume, seed_volume
 from tests.bench.api import ORDERS, PORTFOLIO, TOKEN_S, USER
-from tests.bench.overhead import cpu_ms
+from tests.bench.processes import cpu_ms
 from tests.bench.wire import Wire
 from tests.support.house import SECRET, migrated, settings_for
 from tests.support.plans import Statement, asked
