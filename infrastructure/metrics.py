@@ -34,6 +34,9 @@ class Metrics:
         )
         self.sockets = Gauge("tradegraph_sockets", "Open websockets and event streams.", registry=registry)
         self.subscriptions = Gauge("tradegraph_subscriptions", "Subscriptions that run.", registry=registry)
+        self.waiting = Gauge(
+            "tradegraph_subscriptions_waiting", "Sockets and subscriptions that wait to begin.", registry=registry
+        )
         self.log_position = Gauge(
             "tradegraph_log_position", "Up to which event this process has seen the log.", registry=registry
         )
