@@ -143,6 +143,8 @@ class Settings(LimitSettings):
     """How often a handler tries an event before that is a dead letter."""
     handler_pause_ms: int = Field(default=100, ge=1)
     """How long it waits before it tries again; each time twice as long, up to half a minute."""
+    handler_timeout_ms: int | None = Field(default=None, ge=1)
+    """How long it may take over what it does at once; not set: 5,000, and 2,000 on SQLite, where all writers wait."""
 
     cache: bool = True
     """Whether what is only shown is kept between reads; what decides money or risk never is."""
@@ -251,6 +253,12 @@ class Settings(LimitSettings):
     def archive_folder(self) -> Path:
         """Where archived events are kept."""
         return self.archive or self.home / "archive"
+
+    @property
+    def handler_s(self) -> float:
+        """How long a handler may take over what it does at once."""
+        own_ms = 2000 if self.url.startswith("sqlite") else 5000
+        return (self.handler_timeout_ms or own_ms) / 1000
 
     @property
     def embedded(self) -> bool:
