@@ -25,6 +25,7 @@ from graph.wire.lasting import settle
 from graph.wire.pipeline import Pipeline
 from graph.wire.seats import Seats
 from graph.wire.sockets import Sockets
+from graph.wire.turns import Turns
 from infrastructure.clock import Clock
 from infrastructure.ids import Ids
 from infrastructure.passwords import Passwords
@@ -53,7 +54,8 @@ def create_app(
     """The application by its settings; `app.state.process` is there while its lifespan lasts."""
     schema = build_schema()
     pipeline, seats = Pipeline(schema, settings, guard_for(schema, settings)), Seats(settings)
-    fanout = Fanout(pipeline)
+    # Beginning reads; the other half of the connections is for requests.
+    fanout = Fanout(pipeline, Turns(max(1, settings.reader_pool // 2)))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

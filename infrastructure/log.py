@@ -88,10 +88,12 @@ class Floor:
     hash: bytes
 
 
+LAST_ARCHIVED = select(ARCHIVES.c.last_seq, ARCHIVES.c.last_hash).order_by(ARCHIVES.c.last_seq.desc()).limit(1)
+
+
 async def floor(connection: AsyncConnection) -> Floor:
     """Up to where the log is archived; the number 0 where nothing is."""
-    last = select(ARCHIVES.c.last_seq, ARCHIVES.c.last_hash).order_by(ARCHIVES.c.last_seq.desc()).limit(1)
-    row = (await connection.execute(last)).one_or_none()
+    row = (await connection.execute(LAST_ARCHIVED)).one_or_none()
     return Floor(0, GENESIS) if row is None else Floor(*row)
 
 

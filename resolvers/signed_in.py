@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from sqlalchemy import bindparam, select
+
 from infrastructure import log
+from infrastructure.statements import Statement
 from models.enums import EventType
 from models.errors import Unauthenticated
 from models.events import EventFilter, RecordedEvent
@@ -15,6 +18,16 @@ T_co = TypeVar("T_co", covariant=True)
 
 ENDS_MAX = 100
 """Events looked through for one that ended a sign-in while it was looked up."""
+
+
+def _behind(ended: EventType) -> Statement:
+    of = log.EVENTS.c
+    mine = of.owner_id == bindparam("owner"), of.type.in_([ended, EventType.USER_ROLE_CHANGED])
+    return Statement(select(*log.COLUMNS).where(of.seq > bindparam("seq"), *mine).order_by(of.seq).limit(ENDS_MAX))
+
+
+_BEHIND = {ended: _behind(ended) for ended in (EventType.SESSION_ENDED, EventType.API_KEY_REVOKED)}
+"""The caller's events of late that may end what they do, by what ends what they presented; as `_over` says."""
 
 
 class Stream(Protocol[T_co]):
@@ -56,10 +69,9 @@ class SignIn:
             if not left_s:
                 self._end(_expired())
                 return
-        async with ctx.services.database.read() as connection:
-            # All that is committed since, also what this process has not seen yet: nothing may come before it is known.
-            for event in await log.read_after(connection, ctx.position, _over(viewer), ENDS_MAX):
-                self._hear(event)
+        # All that is committed since, also what this process has not seen yet: nothing may come before it is known.
+        for row in await ctx.rows_now(_BEHIND[_ended_by(viewer)], owner=viewer.user.id, seq=ctx.position):
+            self._hear(RecordedEvent(*row))
 
     def close(self) -> None:
         """Watch no longer."""
@@ -128,8 +140,12 @@ def _ends(viewer: Viewer, event: RecordedEvent) -> bool:
 
 def _over(viewer: Viewer) -> EventFilter:
     """Events of the caller that may end what they do."""
-    ended = EventType.SESSION_ENDED if viewer.key_id is None else EventType.API_KEY_REVOKED
-    return EventFilter(types=frozenset({ended, EventType.USER_ROLE_CHANGED}), owner_id=viewer.user.id)
+    return EventFilter(types=frozenset({_ended_by(viewer), EventType.USER_ROLE_CHANGED}), owner_id=viewer.user.id)
+
+
+def _ended_by(viewer: Viewer) -> EventType:
+    """What ends what the caller presented."""
+    return EventType.SESSION_ENDED if viewer.key_id is None else EventType.API_KEY_REVOKED
 
 
 def _expired() -> Unauthenticated:
