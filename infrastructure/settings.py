@@ -60,6 +60,8 @@ class Settings(LimitSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     log_level: str = "INFO"
     log_json: bool = False
+    access_log: bool = False
+    """Whether each request has a line in the log: to write it takes longer than a small request."""
 
     operation_ms: int = Field(default=5000, ge=1)
     """How long a query or mutation may take."""

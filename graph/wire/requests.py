@@ -17,7 +17,7 @@ class Malformed(Exception):  # noqa: N818 - reason: an answer, not an error of t
     """It is no request of GraphQL; the message says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GraphQLRequest:
     """One operation as it was asked for.
 
@@ -76,7 +76,7 @@ def decoded(content: bytes | str, depth_max: int) -> Any:
         # Each level has a bracket of its own, so that few brackets need no look at the value.
         if text.count("{") + text.count("[") > depth_max and _is_deeper([value], depth_max + 1):
             raise Malformed(f"The JSON is nested more than {depth_max} deep.")
-        _UNIQUE.decode(text)
+        _UNIQUE.raw_decode(text.lstrip())
     except orjson.JSONDecodeError as error:
         raise Malformed(f"This is no JSON in UTF-8: {error}.") from None
     return value
