@@ -73,14 +73,14 @@ def lists(ada: Trader, order: Order) -> dict[str, Ask]:
     return {
         "text": lambda ctx, n: instruments(ctx, FEW, InstrumentChoice(search=SYMBOLS[n][1:])),
         "symbols": lambda ctx, n: instruments(ctx, FEW, InstrumentChoice(symbols=tuple(SYMBOLS[:n]))),
-        "symbol": lambda ctx, n: orders_of_portfolio(ctx, mine, FEW, OrderChoice(symbol=SYMBOLS[n])),
+        "symbol": lambda ctx, n: orders_of_portfolio(ctx, mine, FEW, OrderChoice(symbol=SYMBOLS[n - 2])),
         "statuses": lambda ctx, n: orders_of_portfolio(
             ctx, mine, FEW, OrderChoice(statuses=(OrderStatus.FILLED, *STATUSES[:n]), side=OrderSide.BUY)
         ),
         "times": lambda ctx, n: orders_of_portfolio(
             ctx, mine, FEW, OrderChoice(placed_from=now - timedelta(n), placed_to=now + timedelta(n))
         ),
-        "positions": lambda ctx, n: positions_of(ctx, mine, FEW, PositionChoice(symbols=tuple(SYMBOLS[n:]))),
+        "positions": lambda ctx, n: positions_of(ctx, mine, FEW, PositionChoice(symbols=tuple(SYMBOLS[n - 2 :]))),
         "ledger": lambda ctx, n: transactions_of(ctx, mine, FEW, TransactionChoice(kinds=tuple(KINDS[: 2 + n % 3]))),
         "fills": lambda ctx, n: fills_of_order(ctx, OrderAsOf(**as_of | {"version": n}), FEW),
         "events": lambda ctx, n: events(ctx, FEW, EventFilter(types=frozenset(TYPES[:n]))),
