@@ -99,7 +99,7 @@ class Database:
             asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         )
         self._closed = False
-        self._looking: sqlite3.Connection | None = None
+        self._looking: sqlite3.Cursor | None = None
         self.listeners: list[Callable[[Sequence[Event], int], None]] = []
         """Called after each commit that appended to the log, or may have: with what was, and the position behind it."""
         self.tellers: list[Callable[[Sequence[Event], int], Coroutine[Any, Any, None]]] = []
@@ -206,18 +206,20 @@ class Database:
         try:
             if self._looking is None:
                 path = make_url(self.url).database
-                self._looking = sqlite3.connect(f"file:{path}?mode=ro", timeout=0, isolation_level=None, uri=True)
+                looking = sqlite3.connect(f"file:{path}?mode=ro", timeout=0, isolation_level=None, uri=True)
+                self._looking = looking.cursor()
             # It only looks into shared memory: some microseconds, in which nothing waits for anybody.
-            ((version,),) = self._looking.execute("PRAGMA data_version").fetchall()
+            ((version,),) = self._looking.execute("PRAGMA data_version")
         except sqlite3.Error:
             return None
-        return int(version)
+        found: int = version
+        return found
 
     async def close(self) -> None:
         """Close every connection; one that is still lent is closed when it comes back."""
         self._closed = True
         if self._looking is not None:
-            self._looking.close()
+            self._looking.connection.close()
         await self.bare.close()
         if self.replica is not None:
             await self.replica.close()
