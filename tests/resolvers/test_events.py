@@ -228,7 +228,7 @@ async def test_events_when_some_are_archived_while_a_page_is_read_then_the_curso
 
     async def overtaken(ctx: Context, cursor: str, argument: str) -> int:
         place = await place_known(ctx, cursor, argument)
-        await archive_events(services, clock.now(), tmp_path)
+        await archive_events(services, HANDLERS, clock.now(), tmp_path)
         return place
 
     monkeypatch.setattr(queries, "known_place", overtaken)
