@@ -1,6 +1,5 @@
 """Old events leave the log for files and come back: nothing is lost, and what is told afterwards is the same."""
 
-import asyncio
 import gzip
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,13 +12,12 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
 from infrastructure import archive as files
-from infrastructure import log, relay
+from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
 from infrastructure.rows import table, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
 from models.cursors import CursorExpired
-from models.enums import EventType
 from models.errors import BadRequest, Refused
 from models.events import EventFilter, RecordedEvent
 from models.handling import Checkpoint, CheckpointRow, DeadLetter, DeadLetterRow
@@ -28,7 +26,7 @@ from resolvers.events.archive import archive_events, restore_events, segments
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import cursor_of, events, known_place
 from resolvers.events.snapshots import SNAPSHOTS
-from resolvers.events.streams import PositionEvent, PositionSnapshot, all_events, positions
+from resolvers.events.streams import PositionSnapshot, all_events, positions
 from resolvers.events.verify import verify
 from resolvers.paging import PageArgs
 from resolvers.portfolios.commands import deposit_cash
@@ -147,33 +145,6 @@ async def test_follower_when_what_lies_before_it_is_archived_meanwhile_then_it_e
     with pytest.raises(CursorExpired):
         await anext(follower)
     await follower.aclose()
-    await stream.aclose()
-
-
-async def test_positions_when_what_lies_before_it_is_archived_meanwhile_then_it_goes_on_with_a_new_snapshot(
-    services: Services, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(relay, "BATCH", 2)
-    [ada, _bob], moments = await two_books(services, clock)
-    await services.relay.reached(services.database.written)
-    services.relay._ring.clear()
-    stream = positions(ada.ctx, ada.portfolio_id, cursor_of(ada.ctx, 0), None)
-    first = await anext(stream)
-    assert isinstance(first, PositionEvent)
-    assert first.position.quantity == D(-2)
-
-    await archive_events(services, moments[2], tmp_path)
-
-    read_before, snapshot = await anext(stream), await anext(stream)
-    assert isinstance(read_before, PositionEvent)
-    assert read_before.type is EventType.POSITION_CLOSED
-    assert isinstance(snapshot, PositionSnapshot)
-    assert [each.quantity for each in snapshot.positions] == [D(13)]
-    coming = asyncio.ensure_future(anext(stream))
-    await ada.trade("BUY", "1", "100")
-    change = await coming
-    assert isinstance(change, PositionEvent)
-    assert change.position.quantity == D(14)
     await stream.aclose()
 
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
+from infrastructure import relay
 from infrastructure.broker import PaperBroker
 from infrastructure.services import Services
 from models.cursors import CursorExpired
@@ -22,6 +23,7 @@ from resolvers.alerts.market_alerts import create_market_alert
 from resolvers.alerts.watch import AlertWatch
 from resolvers.context import Context
 from resolvers.events.archive import archive_events
+from resolvers.events.queries import cursor_of
 from resolvers.events.snapshots import SNAPSHOTS, Snapshots
 from resolvers.events.streams import PositionEvent, PositionSnapshot, order_events, position_events, positions
 from resolvers.floor import desk
@@ -105,9 +107,9 @@ async def story(services: Services, clock: ManualClock, tmp_path: Path) -> Async
 async def test_relay_when_what_is_next_is_archived_then_it_goes_on_behind_that_and_nothing_from_before_is_shown(
     story: Overtaken, *, nothing_left: bool
 ) -> None:
-    relay, ada = story.held_up.relay, story.ada
+    following, ada = story.held_up.relay, story.ada
     before = await story.held(story.held_up)
-    news = relay.coming(EventFilter(owner_id=ada.ctx.owner_id))
+    news = following.coming(EventFilter(owner_id=ada.ctx.owner_id))
     floor = await story.pass_by(nothing_left=nothing_left)
 
     with capture_logs() as logs:
@@ -115,7 +117,7 @@ async def test_relay_when_what_is_next_is_archived_then_it_goes_on_behind_that_a
 
     assert [entry["goes_on_behind"] for entry in logs if entry["log_level"] == "warning"] == [floor]
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
-    assert relay.position == await head(story.services)
+    assert following.position == await head(story.services)
     await asyncio.wait_for(news, 30)
     here = await story.held(story.held_up)
     assert (here, here == before) == (await story.held(story.services), False)
@@ -158,6 +160,30 @@ async def test_positions_when_what_is_next_is_archived_then_there_is_a_new_snaps
     change = await changing
     assert isinstance(change, PositionEvent)
     assert change.position.quantity == D(5)
+    await stream.aclose()
+
+
+async def test_positions_when_the_archive_overtakes_a_reader_that_catches_up_then_it_goes_on_with_a_new_snapshot(
+    story: Overtaken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BATCH", 1)
+    services, ada = story.services, story.ada
+    await ada.trade("BUY", "1", "100")
+    await services.relay.reached(await head(services))
+    services.relay._ring.clear()
+    stream = positions(ada.ctx, ada.portfolio_id, cursor_of(ada.ctx, 0), None)
+    opened = await anext(stream)
+    await story.pass_by()
+
+    snapshot = await anext(stream)
+    assert isinstance(opened, PositionEvent)
+    assert isinstance(snapshot, PositionSnapshot)
+    assert (opened.position.quantity, [each.quantity for each in snapshot.positions]) == (D(1), [D(5)])
+    changing = asyncio.ensure_future(anext(stream))
+    await ada.trade("BUY", "1", "100")
+    change = await changing
+    assert isinstance(change, PositionEvent)
+    assert change.position.quantity == D(6)
     await stream.aclose()
 
 
