@@ -28,7 +28,9 @@ async def limit_of(connection: AsyncConnection, handlers: Sequence[Handler], bef
     own = log.EVENTS.c
     first = (await connection.execute(select(func.min(own.seq)).where(own.occurred_at >= before))).scalar_one()
     limit = Limit((await log.head(connection)).seq if first is None else first - 1)
-    reached = {row.handler: row.seq for row in await connection.execute(select(CHECKPOINTS.c.handler, CHECKPOINTS.c.seq))}
+    reached = {
+        row.handler: row.seq for row in await connection.execute(select(CHECKPOINTS.c.handler, CHECKPOINTS.c.seq))
+    }
     for handler in handlers:
         given_up = select(func.min(DEAD_LETTERS.c.seq)).where(
             DEAD_LETTERS.c.handler == handler.name, DEAD_LETTERS.c.dropped_at.is_(None)
@@ -39,8 +41,7 @@ async def limit_of(connection: AsyncConnection, handlers: Sequence[Handler], bef
         place = reached.get(handler.name)
         if place is None:
             continue  # it has never begun, and will begin with what comes then
-        [waiting] = await log.read_after(connection, place, handler.chosen, 1) or [None]
-        if waiting is not None and waiting.seq <= limit.last:
-            held_by = f"event {waiting.seq}, {waiting.type}, waits for the handler {handler.name}"
-            limit = Limit(waiting.seq - 1, held_by)
+        for event in await log.read_after(connection, place, handler.chosen, 1):
+            if event.seq <= limit.last:
+                limit = Limit(event.seq - 1, f"event {event.seq}, {event.type}, waits for the handler {handler.name}")
     return limit

@@ -21,6 +21,7 @@ from models.events import Event, EventFilter
 from resolvers.events import operators
 from resolvers.events.archive import archive_events, restore_events
 from resolvers.events.verify import verify
+from resolvers.registry import HANDLERS
 from tests.support.clock import START, ManualClock
 from tests.support.house import an_event
 from tests.support.log_race import check_chain, whole_log

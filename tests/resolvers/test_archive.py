@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from infrastructure import archive as files
 from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
-from infrastructure.rows import table, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
 from models.cursors import CursorExpired
 from models.errors import BadRequest, Refused
 from models.events import EventFilter, RecordedEvent
-from models.handling import Checkpoint, CheckpointRow, DeadLetter, DeadLetterRow
 from resolvers.events import archive as archiving
 from resolvers.events.archive import archive_events, restore_events, segments
 from resolvers.events.history import PortfolioSnapshot, history
@@ -30,7 +28,8 @@ from resolvers.events.streams import PositionSnapshot, all_events, positions
 from resolvers.events.verify import verify
 from resolvers.paging import PageArgs
 from resolvers.portfolios.commands import deposit_cash
-from tests.support.clock import START, ManualClock
+from resolvers.registry import HANDLERS
+from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader, stored
 from tests.support.tamper import behind_the_back
@@ -278,23 +277,6 @@ async def test_archive_when_nothing_is_that_old_or_the_moment_is_to_come_then_no
     assert await floor_of(services) == 0
 
 
-@pytest.mark.parametrize(
-    ("kept", "last"), [(Checkpoint("one", 9, 0), 9), (DeadLetter("one", 9, 5, "KeyError", START), 8)]
-)
-async def test_archive_when_a_handler_still_needs_an_event_then_it_stays(
-    services: Services, clock: ManualClock, tmp_path: Path, kept: Checkpoint | DeadLetter, last: int
-) -> None:
-    _, moments = await two_books(services, clock)
-    row = CheckpointRow if isinstance(kept, Checkpoint) else DeadLetterRow
-    async with services.database.write() as tx:
-        await tx.execute(insert(table(row)), values(kept))
-
-    [segment] = await archive_events(services, HANDLERS, moments[2], tmp_path)
-
-    assert segment.last_seq == last
-    assert (await verify(services.database, folder=tmp_path)).flaws == []
-
-
 async def test_archive_when_another_process_was_quicker_then_it_is_refused_and_nothing_is_lost(
     services: Services, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,7 +285,7 @@ async def test_archive_when_another_process_was_quicker_then_it_is_refused_and_n
 
     async def meanwhile(given: Services, segment: Any) -> None:
         monkeypatch.setattr(archiving, "_keep_books", keep_books)
-        await archive_events(given, moments[4], tmp_path)
+        await archive_events(given, HANDLERS, moments[4], tmp_path)
         await keep_books(given, segment)
 
     monkeypatch.setattr(archiving, "_keep_books", meanwhile)

@@ -21,6 +21,7 @@ from resolvers.events.queries import cursor_of, event, events, events_of_order
 from resolvers.orders.commands import cancel_order
 from resolvers.orders.queries import fills_of_order
 from resolvers.paging import PageArgs
+from resolvers.registry import HANDLERS
 from resolvers.risk.commands import pause_trading, resume_trading
 from tests.support.clock import START, ManualClock
 from tests.support.log_race import check_chain, whole_log

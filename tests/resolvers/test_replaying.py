@@ -1,6 +1,7 @@
 """Handlers deal with old events again: nobody is told old things, and what was given up is made good."""
 
 from pathlib import Path
+
 import pytest
 from sqlalchemy import insert
 from structlog.testing import capture_logs
@@ -99,8 +100,9 @@ async def test_replay_when_somebody_wants_to_be_told_only_since_then_they_are_no
     assert await replayed(services, EXECUTED) == []
 
 
+@pytest.mark.usefixtures("trader")
 async def test_replay_when_everybodys_trading_is_open_again_then_nobody_is_told_that_it_is_paused(
-    services: Services, trader: Trader
+    services: Services,
 ) -> None:
     admin = await signed_up(services, "root@example.com")
     await grant_role(services, "root@example.com", Role.ADMIN)
@@ -194,9 +196,10 @@ async def test_audit_line_when_the_transaction_is_not_known_to_be_committed_then
 
     with capture_logs() as logs:
         runner, at = Runner(services, audit), await checkpoint(services, audit.name)
-        with monkeypatch.context() as patched, pytest.raises(OutcomeUnknown):
+        with monkeypatch.context() as patched:
             patched.setattr("infrastructure.database._commit", in_vain)
-            await runner.go_on(at, 0)
+            with pytest.raises(OutcomeUnknown):
+                await runner.go_on(at, 0)
         assert [line for line in logs if line["event"] == "order placed"] == []
         await runner.go_on(at, 0)
         await replay_from(services, audit, 0)
