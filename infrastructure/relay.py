@@ -18,14 +18,12 @@ import structlog
 from infrastructure import log
 from infrastructure.background import Background
 from infrastructure.database import Database
-from infrastructure.statements import Statement
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
 QUEUE_MAX = 256
 """Events that are kept for a follower; one that has more to come reads them from the log itself."""
 EVERYTHING = EventFilter()
-_NEXT = Statement(log.after(EVERYTHING, BATCH))
 
 Told = Callable[[RecordedEvent], None]
 
@@ -119,13 +117,23 @@ class Relay:
         return len(events)
 
     async def _next(self) -> list[RecordedEvent]:
-        """What is new. Every event comes this way in every process, and so past SQLAlchemy."""
-        events = [RecordedEvent(*row) for row in await self._database.rows(_NEXT, seq=self.position)]
+        """What is new."""
+        events = await self._after(self.position, EVERYTHING)
         # Where there is nothing nothing is missing yet: the log has no gaps, and the next event would show one.
-        if events and events[0].seq != self.position + 1:
-            async with self._database.read() as connection:
-                await log.refuse_archived(connection, self.position)
+        if events:
+            await self._refuse_hole(self.position, events)
         return events
+
+    async def _after(self, seq: int, chosen: EventFilter) -> list[RecordedEvent]:
+        """The next events of the filter. Every event comes this way in every process, and so past SQLAlchemy."""
+        statement, values = log.reading(chosen, BATCH)
+        return [RecordedEvent(*row) for row in await self._database.rows(statement, seq=seq, **values)]
+
+    async def _refuse_hole(self, seq: int, behind: Sequence[RecordedEvent]) -> None:
+        """Raise `CursorExpired` where events between are archived. Asked afterwards: some may be meanwhile."""
+        if not (behind and behind[0].seq == seq + 1):
+            async with self._database.read() as connection:
+                await log.refuse_archived(connection, seq)
 
     def _tell(self, event: RecordedEvent) -> None:
         concerned = self._public if event.owner_id is None else self._owned.get(event.owner_id, ())
@@ -195,8 +203,8 @@ class Relay:
             begin = after + 1 - self._ring[0].seq
             latest = [self._ring[index] for index in range(begin, len(self._ring))]
             return [event for event in latest if chosen.matches(event)], until
-        async with self._database.read() as connection:
-            events = await log.read_since(connection, after, chosen, BATCH)
+        events = await self._after(after, chosen)
+        await self._refuse_hole(after, events)
         found = [event for event in events if event.seq <= until]
         if len(events) == BATCH and events[-1].seq < until:
             return found, events[-1].seq
