@@ -9,7 +9,7 @@ from infrastructure.database import Database
 from infrastructure.notes import Notes
 from infrastructure.relay import Relay
 from models.events import Event, RecordedEvent
-from models.facts import author_of
+from models.facts import author_of, places
 
 
 class OfUser(Protocol):
@@ -53,8 +53,9 @@ class Known(Generic[T]):
         self._database.listeners.append(self.committed)
 
     async def begin(self, epoch: str, position: int) -> None:  # noqa: ARG002 - reason: as a relay's appliers have it
-        """Know nothing of before."""
+        """Know nothing of before, nor of what is being read."""
         self._clear()
+        self._readings.clear()
 
     def apply(self, events: Sequence[RecordedEvent]) -> None:
         """The log has gone on by these events."""
@@ -62,7 +63,7 @@ class Known(Generic[T]):
 
     def committed(self, events: Sequence[Event], position: int) -> None:
         """This process has written these events, the last of them at `position`."""
-        self._forget({author: position for event in events if (author := author_of(event)) is not None})
+        self._forget(places(events, position))
 
     def _forget(self, places: Mapping[UUID, int]) -> None:
         for changed in self._readings.values():
@@ -78,7 +79,8 @@ class Known(Generic[T]):
         # Before it is read: what is committed meanwhile shows at the next look.
         stamp = self._database.stamp()
         if stamp is not None:
-            return await self._by_stamp(key, read, stamp)
+            known = self._values.get(key) if stamp == self._stamp else None
+            return known if known is not None else await self._by_stamp(key, read, stamp)
         if self._notes is None:
             return await read()
         return await self._by_notes(self._notes, key, read)
@@ -87,9 +89,6 @@ class Known(Generic[T]):
         if stamp != self._stamp:
             self._clear()
             self._stamp = stamp
-        known = self._values.get(key)
-        if known is not None:
-            return known
         value = await read()
         if stamp == self._stamp:
             self._keep(key, value)
@@ -107,8 +106,8 @@ class Known(Generic[T]):
         try:
             value = await read()
         finally:
-            del self._readings[reading]
-        if changed.get(value.user_id, 0) <= value.seen:
+            whole = self._readings.pop(reading, None) is not None
+        if whole and changed.get(value.user_id, 0) <= value.seen:
             self._keep(key, value)
         if noted is None or noted < value.seen:
             await notes.note(value.user_id, value.seen)

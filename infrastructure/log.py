@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infrastructure.statements import Statement
+from infrastructure.statements import Statement, one_of
 from models.archives import ArchiveRow
 from models.cursors import CursorExpired
 from models.enums import AggregateType, EventType
@@ -96,10 +96,12 @@ class Floor:
     hash: bytes
 
 
+LAST_ARCHIVED = select(ARCHIVES.c.last_seq, ARCHIVES.c.last_hash).order_by(ARCHIVES.c.last_seq.desc()).limit(1)
+
+
 async def floor(connection: AsyncConnection) -> Floor:
     """Up to where the log is archived; the number 0 where nothing is."""
-    last = select(ARCHIVES.c.last_seq, ARCHIVES.c.last_hash).order_by(ARCHIVES.c.last_seq.desc()).limit(1)
-    row = (await connection.execute(last)).one_or_none()
+    row = (await connection.execute(LAST_ARCHIVED)).one_or_none()
     return Floor(0, GENESIS) if row is None else Floor(*row)
 
 
@@ -185,7 +187,7 @@ def conditions(chosen: EventFilter) -> list[ColumnElement[bool]]:
         # It says nothing more, but that index has them in the order of the log, and a portfolio has many.
         found.append(EVENTS.c.portfolio_id == chosen.aggregate_id)
     if chosen.types is not None:
-        found.append(EVENTS.c.type.in_(sorted(chosen.types)))
+        found.append(one_of(EVENTS.c.type, chosen.types))
     if chosen.version_max is not None:
         found.append(EVENTS.c.version <= chosen.version_max)
     if chosen.since is not None:

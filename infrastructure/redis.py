@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -27,6 +27,23 @@ SILENCE_S_MAX = 1.0
 """A listener that has heard nothing for so long asks whether the other end is still there."""
 
 logger = structlog.get_logger(__name__)
+
+
+_CLOSED = "the handler is closed"
+
+
+@contextlib.contextmanager
+def _closed_is_lost() -> Iterator[None]:
+    """Uvloop says of a connection that was closed just now, by a bare RuntimeError, what the driver does not expect.
+
+    Here it is said as asyncio's own loop says it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if _CLOSED not in str(error):
+            raise
+        raise ConnectionResetError(str(error)) from error
 
 
 class RedisUnavailable(Exception):  # noqa: N818 - reason: the name says what is wrong
@@ -94,8 +111,9 @@ class Redis:
             self.counts.skipped += 1
             raise RedisUnavailable("Redis is gone.")
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await work(self._client)
+            with _closed_is_lost():
+                async with asyncio.timeout(self._timeout_s):
+                    answer = await work(self._client)
         except (TimeoutError, RedisError, OSError) as error:
             self._count_failure(error)
             raise RedisUnavailable("Redis does not answer.") from error
@@ -114,14 +132,15 @@ class Redis:
         """
         while True:
             try:
-                async with self._ears.pubsub() as ears:
-                    await ears.subscribe(*(self._prefix + channel for channel in channels))
-                    while True:
-                        heard = await self._next(ears)
-                        if heard["type"] == "message":
-                            yield self._heard(heard)
-                        elif heard["type"] == "subscribe" and heard["data"] == len(channels):
-                            yield None
+                with _closed_is_lost():
+                    async with self._ears.pubsub() as ears:
+                        await ears.subscribe(*(self._prefix + channel for channel in channels))
+                        while True:
+                            heard = await self._next(ears)
+                            if heard["type"] == "message":
+                                yield self._heard(heard)
+                            elif heard["type"] == "subscribe" and heard["data"] == len(channels):
+                                yield None
             except (RedisError, OSError, TimeoutError) as error:
                 self.counts.failures += 1
                 logger.warning("redis can't be listened to", channels=channels, why=str(error) or repr(error))
@@ -134,7 +153,7 @@ class Redis:
             await asyncio.wait({self._probe})
             self._probe = None
         for client in (self._client, self._ears):
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(RedisError, OSError), _closed_is_lost():
                 await client.aclose()
                 await client.connection_pool.disconnect()
 
@@ -163,7 +182,7 @@ class Redis:
     async def _until_back(self) -> None:
         while True:
             await asyncio.sleep(PROBE_S)
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
+            with contextlib.suppress(RedisError, OSError, TimeoutError), _closed_is_lost():
                 async with asyncio.timeout(self._timeout_s):
                     await self._client.ping()
                 break

@@ -4,10 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from sqlalchemy import Table, bindparam, select
+
 from infrastructure import log
+from infrastructure.rows import table
+from infrastructure.statements import Statement
+from models.accounts import SessionRow, UserRow
 from models.enums import EventType
 from models.errors import Unauthenticated
 from models.events import EventFilter, RecordedEvent
+from models.keys import ApiKeyRow
 from resolvers.context import Context, Viewer
 
 T = TypeVar("T")
@@ -15,6 +21,28 @@ T_co = TypeVar("T_co", covariant=True)
 
 ENDS_MAX = 100
 """Events looked through for one that ended a sign-in while it was looked up."""
+
+
+def _behind(ended: EventType) -> Statement:
+    of = log.EVENTS.c
+    mine = of.owner_id == bindparam("owner"), of.type.in_([ended, EventType.USER_ROLE_CHANGED])
+    return Statement(select(*log.COLUMNS).where(of.seq > bindparam("seq"), *mine).order_by(of.seq).limit(ENDS_MAX))
+
+
+_BEHIND = {ended: _behind(ended) for ended in (EventType.SESSION_ENDED, EventType.API_KEY_REVOKED)}
+"""The caller's events of late that may end what they do, by what ends what they presented; as `_over` says."""
+
+
+def _role_by(presented: Table) -> Statement:
+    users, good = table(UserRow), (presented.c.id == bindparam("presented"), presented.c.revoked_at.is_(None))
+    return Statement(select(users.c.role).join(presented, presented.c.user_id == users.c.id).where(*good))
+
+
+_ROLE = {
+    EventType.SESSION_ENDED: _role_by(table(SessionRow)),
+    EventType.API_KEY_REVOKED: _role_by(table(ApiKeyRow)),
+}
+"""The caller's role, if what they presented is good, by what ends that."""
 
 
 class Stream(Protocol[T_co]):
@@ -49,17 +77,16 @@ class SignIn:
     async def begin(self) -> None:
         """Watch from when the caller was authenticated on; `ended` may be called before this returns."""
         ctx, viewer = self._ctx, self._viewer
-        self._stop_listening = ctx.services.relay.listen(_over(viewer), self._hear)
+        self._stop_listening = ctx.services.relay.listen(_over(viewer), self._hear, self._look)
         if viewer.expires_at is not None:
             left_s = max((viewer.expires_at - ctx.now).total_seconds(), 0)
             self._timer = asyncio.get_running_loop().call_later(left_s, self._end, _expired())
             if not left_s:
                 self._end(_expired())
                 return
-        async with ctx.services.database.read() as connection:
-            # All that is committed since, also what this process has not seen yet: nothing may come before it is known.
-            for event in await log.read_after(connection, ctx.position, _over(viewer), ENDS_MAX):
-                self._hear(event)
+        # All that is committed since, also what this process has not seen yet: nothing may come before it is known.
+        for row in await ctx.rows_now(_BEHIND[_ended_by(viewer)], owner=viewer.user.id, seq=ctx.position):
+            self._hear(RecordedEvent(*row))
 
     def close(self) -> None:
         """Watch no longer."""
@@ -72,6 +99,14 @@ class SignIn:
 
     def _hear(self, event: RecordedEvent) -> None:
         if _ends(self._viewer, event):
+            self._end(_revoked())
+
+    async def _look(self) -> None:
+        """Events were missed: what they changed is in the tables."""
+        viewer = self._viewer
+        presented = viewer.key_id or viewer.session_id
+        rows = await self._ctx.rows_now(_ROLE[_ended_by(viewer)], presented=presented)
+        if [tuple(row) for row in rows] != [(viewer.user.role,)]:
             self._end(_revoked())
 
     def _end(self, why: Unauthenticated) -> None:
@@ -128,8 +163,12 @@ def _ends(viewer: Viewer, event: RecordedEvent) -> bool:
 
 def _over(viewer: Viewer) -> EventFilter:
     """Events of the caller that may end what they do."""
-    ended = EventType.SESSION_ENDED if viewer.key_id is None else EventType.API_KEY_REVOKED
-    return EventFilter(types=frozenset({ended, EventType.USER_ROLE_CHANGED}), owner_id=viewer.user.id)
+    return EventFilter(types=frozenset({_ended_by(viewer), EventType.USER_ROLE_CHANGED}), owner_id=viewer.user.id)
+
+
+def _ended_by(viewer: Viewer) -> EventType:
+    """What ends what the caller presented."""
+    return EventType.SESSION_ENDED if viewer.key_id is None else EventType.API_KEY_REVOKED
 
 
 def _expired() -> Unauthenticated:

@@ -17,6 +17,7 @@ from graph.wire.outbox import Rest, begun
 from graph.wire.pipeline import Admission, Pipeline, Prepared
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sharing import Key, key_of
+from graph.wire.turns import Turns
 from resolvers.context import Context
 from resolvers.events.queries import cursor_of
 from resolvers.events.streams import Mark, mark_of
@@ -83,10 +84,11 @@ Begin = Callable[[], Awaitable[Context]]
 
 
 class Fanout:
-    """All subscriptions of a process."""
+    """All subscriptions of a process. `turns` are those of who begins one."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, turns: Turns) -> None:
         self.pipeline = pipeline
+        self.turns = turns
         self.subscriptions = 0
         """Open ones."""
         self._runs: dict[Key, Run] = {}
@@ -146,6 +148,8 @@ class Run:
         """Of a stream of the latest: what was sent, by key. It is the stream's own."""
         self._given = 0
         self._resting = False
+        self._turn = fanout.turns.turn()
+        """It lasts while the run reads what lies behind its reader's cursor, but for when it waits for the reader."""
         ctx.reader = self
         self._task: asyncio.Task[None] | None = None
 
@@ -186,6 +190,7 @@ class Run:
         if not self.members:
             return  # ended by its last reader just now, within its own turn: nobody may join it any more
         self._resting = True
+        self._turn.end()
         if sent is not None:
             self.sent = sent
         if position is not None:
@@ -201,6 +206,7 @@ class Run:
         final: Answer | None = None
         pipeline = self._fanout.pipeline
         try:
+            await self._turn.take()
             source = await pipeline.source(self._prepared)
             if isinstance(source, Answer):
                 final = source
@@ -217,6 +223,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - reason: as above
             final = Answer.refused(failed(error))
         finally:
+            self._turn.end()
             self._ctx.forget()
         self._fanout.withdraw(self)
         for member in list(self.members):
@@ -225,13 +232,22 @@ class Run:
     async def _deliver(self, event: Event) -> None:
         if not self.published:
             for member in list(self.members):
-                await member.give(event)
+                if (rest := begun(member.give(event))) is not None:
+                    await self._out_of_turn(rest)
             return
         for count, (member, since) in enumerate(list(self.members.items()), 1):
             if member.run is self and (event.mark is None or event.mark.is_news(since)):
                 member.offer(event)
             if not count % BURST:
                 await asyncio.sleep(0)
+
+    async def _out_of_turn(self, rest: Rest) -> None:
+        """Wait for a client or for its budget, and let others begin meanwhile."""
+        lasted = self._turn.lasts
+        self._turn.end()
+        await rest
+        if lasted:
+            await self._turn.take()
 
 
 class Subscription:

@@ -57,7 +57,8 @@ class EventStream:
         beating = asyncio.create_task(self._beat())
         answering: asyncio.Task[None] | None = None
         try:
-            await self._watch(ctx)
+            async with self._fanout.turns.turn():
+                await self._watch(ctx)
             prepared = self._fanout.pipeline.prepare(request, ctx)
             if prepared.kind is OperationType.SUBSCRIPTION and prepared.refusal is None:
                 subscription = Subscription(self._fanout, request, begin, self)

@@ -2,8 +2,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
+import uvloop
 from pydantic import ValidationError
 
 from infrastructure.redis import FAILURES_MAX, Client, Heard, Redis, RedisUnavailable
@@ -59,6 +61,41 @@ async def test_ask_when_redis_is_there_then_it_answers(patient: Redis) -> None:
 
 async def test_ask_when_more_come_at_once_than_there_are_connections_then_all_are_answered(patient: Redis) -> None:
     assert await asyncio.gather(*(patient.ask(Client.ping) for _ in range(200))) == [True] * 200
+
+
+async def just_closed(client: Client) -> Any:
+    """Use a connection that was closed before the driver has learned of it."""
+    pool = client.connection_pool
+    connection: Any = await pool.get_connection()  # type: ignore[no-untyped-call]
+    try:
+        connection._writer.transport.abort()
+        return await connection.send_command("PING")
+    finally:
+        await pool.release(connection)
+
+
+def test_ask_when_uvloop_finds_the_connection_closed_then_redis_does_not_answer(server: RedisServer) -> None:
+    async def asked() -> None:
+        redis = Redis(Settings(redis_url=server.url, redis_timeout_ms=PATIENT_MS))
+        try:
+            with pytest.raises(RedisUnavailable) as raised:
+                await redis.ask(just_closed)
+            assert isinstance(raised.value.__cause__, ConnectionResetError)
+            assert await redis.ask(Client.ping)
+            assert (redis.counts.failures, redis.counts.outages) == (1, 0)
+        finally:
+            await redis.close()
+
+    uvloop.run(asked())  # on which servers run
+
+
+async def test_ask_when_what_is_asked_fails_by_itself_then_that_is_raised(patient: Redis) -> None:
+    async def work(_client: Client) -> None:
+        raise RuntimeError("of the work's own")
+
+    with pytest.raises(RuntimeError, match="of the work's own"):
+        await patient.ask(work)
+    assert patient.counts.failures == 0
 
 
 async def test_ask_when_redis_is_dead_then_three_failures_open_the_breaker_and_the_rest_do_not_wait(

@@ -1,5 +1,7 @@
 """Breached limits are told once while they stay so, and what is critical pauses trading."""
 
+from collections.abc import Awaitable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -14,6 +16,7 @@ from models.people import PreferenceChanges
 from models.risk import RiskLimit
 from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.accounts.commands import grant_role, update_preferences
+from resolvers.context import Context
 from resolvers.events.replaying import replay_from
 from resolvers.events.risk_events import follow
 from resolvers.registry import HANDLERS, bus_of
@@ -26,12 +29,12 @@ from resolvers.risk.commands import (
     set_risk_limit,
 )
 from resolvers.risk.handlers import BREACHES
-from resolvers.risk.queries import current
+from resolvers.risk.queries import current, risk_alert
 from tests.support.clock import ManualClock
 from tests.support.handlers import drain, head, told
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader, stored
-from tests.support.people import context_of, signed_up
+from tests.support.people import ADDRESS, context_of, signed_up
 from tests.support.samples import OWNER_ID, PORTFOLIO_ID
 from tests.support.streams import beginning, take
 
@@ -73,6 +76,27 @@ async def sold(market: Market, trader: Trader, price: str) -> None:
     await market.quote("AAPL", price, price)
     await trader.trade("SELL", "1", price)
     await drain(market.services)
+
+
+async def test_alert_when_it_was_asked_for_before_it_was_kept_then_it_is_there_as_soon_as_it_is(
+    services: Services, market: Market, trader: Trader
+) -> None:
+    """Nobody is told of it: that it is kept is no event."""
+    await update_preferences(trader.ctx, PreferenceChanges(notify_on_risk_breach=False))
+    await market.quote("AAPL", "150", "150")
+    await trader.trade("SELL", "1", "150")
+    await drain(services, [handler for handler in HANDLERS if handler is not BREACHED])
+    named = (await whole_log(services.database))[-1]
+
+    def shown() -> Awaitable[RiskAlert | None]:
+        return risk_alert(Context(services, trader.ctx.viewer, ADDRESS, services.relay.position), named.aggregate_id)
+
+    assert (named.type, await shown()) == (EventType.RISK_LIMIT_BREACHED, None)
+
+    await drain(services)
+
+    assert [await shown()] == await alerts(services)
+    assert (await whole_log(services.database))[-1] == named
 
 
 async def test_limit_when_it_stays_breached_then_it_is_told_once_and_again_after_it_was_kept(
@@ -177,6 +201,38 @@ async def test_limit_when_it_is_critical_then_its_breach_pauses_trading_once_als
     assert await replay_from(services, BREACHED, 0) == (1, [])
     assert (await trader.portfolio()).trading_state is TradingState.ACTIVE
     assert await head(services) == before
+
+
+@pytest.mark.parametrize("reduce_only", [False, True])
+async def test_limit_when_it_is_critical_and_trading_is_paused_for_a_while_then_it_stays_paused(
+    services: Services, trader: Trader, clock: ManualClock, *, reduce_only: bool
+) -> None:
+    until = clock.now() + timedelta(minutes=1)
+    await pause_trading(trader.ctx, trader.portfolio_id, "Lunch", until, reduce_only=reduce_only)
+    await set_risk_limit(trader.ctx, trader.portfolio_id, POSITION, D(800), Severity.CRITICAL)
+    clock.advance(seconds=30)
+    await drain(services)
+    paused = await trader.portfolio()
+    assert (paused.trading_state, paused.trading_reason, paused.trading_since, paused.resume_after) == (
+        TradingState.PAUSED,
+        "Risk limit breached: MAX_POSITION_NOTIONAL is 900, at most 800 is allowed.",
+        clock.now(),
+        None,
+    )
+    clock.advance(minutes=1)
+    assert await resume_due(services) == 0
+    assert await trader.portfolio() == paused
+
+
+async def test_limit_when_it_is_critical_and_trading_is_paused_without_end_then_that_pause_stands(
+    services: Services, trader: Trader
+) -> None:
+    await pause_trading(trader.ctx, trader.portfolio_id, "Holidays", None, reduce_only=False)
+    await set_risk_limit(trader.ctx, trader.portfolio_id, POSITION, D(800), Severity.CRITICAL)
+    paused = await trader.portfolio()
+    await drain(services)
+    assert len(await alerts(services)) == 1
+    assert await trader.portfolio() == paused
 
 
 async def test_limit_when_what_is_held_has_no_price_then_it_is_left_as_it_was(

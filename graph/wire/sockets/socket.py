@@ -144,7 +144,8 @@ class Socket:
         self._begun = True
         if self._timer is not None:
             self._timer.cancel()
-        await self._sign(frame)
+        async with self._fanout.turns.turn():
+            await self._sign(frame)
         if not self._closed:
             self._acknowledged = True
             self._outbox.put(said("connection_ack"))
