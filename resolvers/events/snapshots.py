@@ -12,6 +12,7 @@ from infrastructure.background import Background
 from infrastructure.leases import Lease
 from infrastructure.services import Services
 from models.books import BOOKED, Book, folded
+from models.cursors import CursorExpired
 from models.events import EventFilter
 from models.payloads import canonical, written
 from resolvers.events.books import SNAPSHOTS, nearest
@@ -81,13 +82,19 @@ class Snapshots:
         await self._task.stop()
 
     async def _follow(self) -> None:
-        stream = self._services.relay.follow(self._place, EventFilter(types=BOOKED))
-        async with contextlib.aclosing(stream) as events:
-            async for event in events:
-                if event.portfolio_id is not None:
-                    await self._note(event.portfolio_id)
-                self._place = event.seq
-        await asyncio.Event().wait()  # the relay has stopped, and this will be
+        while not self._services.relay.stopped:
+            stream = self._services.relay.follow(self._place, EventFilter(types=BOOKED))
+            try:
+                async with contextlib.aclosing(stream) as events:
+                    async for event in events:
+                        if event.portfolio_id is not None:
+                            await self._note(event.portfolio_id)
+                        self._place = event.seq
+            except CursorExpired:
+                # What is archived has its snapshots; what lies behind the last of a portfolio is counted anew.
+                self._place = self._services.relay.position
+                self._counts.clear()
+        await asyncio.Event().wait()  # this will be stopped too
 
     async def _note(self, portfolio_id: UUID) -> None:
         known = self._counts.get(portfolio_id)
