@@ -49,6 +49,7 @@ async def metrics(request: Request) -> Response:
     state = request.app.state
     services.metrics.sockets.set(state.seats.open)
     services.metrics.subscriptions.set(state.fanout.subscriptions)
+    services.metrics.waiting.set(state.fanout.turns.waiting)
     await _look(services)
     return Response(services.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

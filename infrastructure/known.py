@@ -9,7 +9,7 @@ from infrastructure.database import Database
 from infrastructure.notes import Notes
 from infrastructure.relay import Relay
 from models.events import Event, RecordedEvent
-from models.facts import author_of
+from models.facts import author_of, places
 
 
 class OfUser(Protocol):
@@ -62,7 +62,7 @@ class Known(Generic[T]):
 
     def committed(self, events: Sequence[Event], position: int) -> None:
         """This process has written these events, the last of them at `position`."""
-        self._forget({author: position for event in events if (author := author_of(event)) is not None})
+        self._forget(places(events, position))
 
     def _forget(self, places: Mapping[UUID, int]) -> None:
         for changed in self._readings.values():

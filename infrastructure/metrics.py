@@ -1,5 +1,7 @@
 """What a process counts of its own work, for Prometheus; each process has a registry of its own."""
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -21,40 +23,28 @@ class Metrics:
             "Operations that were interpreted, as they could not be compiled.",
             registry=registry,
         )
-        self.limit_fallbacks = Gauge(
-            "tradegraph_limit_fallbacks",
-            "Operations charged to this process's own budgets, as Redis was gone.",
-            registry=registry,
+        gauge = functools.partial(Gauge, registry=registry)
+        self.limit_fallbacks = gauge(
+            "tradegraph_limit_fallbacks", "Operations charged to this process's own budgets, as Redis was gone."
         )
-        self.redis_failures = Gauge(
-            "tradegraph_redis_failures", "Calls to Redis that got no answer.", registry=registry
-        )
-        self.redis_outages = Gauge(
-            "tradegraph_redis_outages", "How often Redis was found to be gone.", registry=registry
-        )
-        self.sockets = Gauge("tradegraph_sockets", "Open websockets and event streams.", registry=registry)
-        self.subscriptions = Gauge("tradegraph_subscriptions", "Subscriptions that run.", registry=registry)
-        self.log_position = Gauge(
-            "tradegraph_log_position", "Up to which event this process has seen the log.", registry=registry
-        )
-        self.log_lag = Gauge("tradegraph_log_lag", "How many events it has not seen yet.", registry=registry)
-        self.connections = Gauge(
-            "tradegraph_database_connections", "Connections in use, by what they do.", ["role"], registry=registry
-        )
-        self.feed_age = Gauge(
-            "tradegraph_feed_age_seconds", "The age of the newest quote; -1 where there is none.", registry=registry
-        )
-        self.cached = Gauge(
+        self.redis_failures = gauge("tradegraph_redis_failures", "Calls to Redis that got no answer.")
+        self.redis_outages = gauge("tradegraph_redis_outages", "How often Redis was found to be gone.")
+        self.sockets = gauge("tradegraph_sockets", "Open websockets and event streams.")
+        self.subscriptions = gauge("tradegraph_subscriptions", "Subscriptions that run.")
+        self.waiting = gauge("tradegraph_subscriptions_waiting", "Sockets and subscriptions that wait to begin.")
+        self.log_position = gauge("tradegraph_log_position", "Up to which event this process has seen the log.")
+        self.log_lag = gauge("tradegraph_log_lag", "How many events it has not seen yet.")
+        self.connections = gauge("tradegraph_database_connections", "Connections in use, by what they do.", ["role"])
+        self.feed_age = gauge("tradegraph_feed_age_seconds", "The age of the newest quote; -1 where there is none.")
+        self.cached = gauge(
             "tradegraph_cache_values",
             "Values that were asked for, by kind and by where they came from.",
             ["kind", "source"],
-            registry=registry,
         )
-        self.replica_reads = Gauge(
+        self.replica_reads = gauge(
             "tradegraph_replica_reads",
             "Readings that a replica could answer: it did (served), had not come so far (behind), or was gone.",
             ["outcome"],
-            registry=registry,
         )
         self._counted: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 

@@ -4,7 +4,7 @@ Whoever serves them next, in any process, learns with one look there whether wha
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from infrastructure import log
@@ -12,16 +12,16 @@ from infrastructure.database import Database, DatabaseUnavailable
 from infrastructure.redis import Client, Redis, RedisUnavailable
 from infrastructure.relay import Relay
 from models.events import Event
-from models.facts import author_of
+from models.facts import places
 
 KEPT_MS = 24 * 3600 * 1000
 """A note that is not there is no harm: who looks for it reads the database, and notes it again."""
 
 # The larger of both, so that it does not matter who notes first.
 _RAISE = """
-for _, key in ipairs(KEYS) do
-  if tonumber(redis.call('GET', key) or '-1') < tonumber(ARGV[2]) then
-    redis.call('SET', key, ARGV[2], 'PX', ARGV[1])
+for i, key in ipairs(KEYS) do
+  if tonumber(redis.call('GET', key) or '-1') < tonumber(ARGV[i + 1]) then
+    redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
   end
 end
 """
@@ -46,13 +46,13 @@ class Notes:
 
     async def note(self, user_id: UUID, position: int) -> None:
         """Note that the user has come to `position`, as the database says."""
-        await self._raise([_key(self._relay.epoch, user_id)], position)
+        await self._raise({_key(self._relay.epoch, user_id): position})
 
     async def wrote(self, events: Sequence[Event], position: int) -> None:
         """Note that these were committed, the last of them at `position`."""
-        users = {author for event in events if (author := author_of(event)) is not None}
+        users = places(events, position)
         if users and (epoch := await self._name()):
-            await self._raise([_key(epoch, user_id) for user_id in users], position)
+            await self._raise({_key(epoch, user_id): place for user_id, place in users.items()})
 
     async def _name(self) -> str:
         """The log's; read once where the process does not follow it (the command line)."""
@@ -62,9 +62,9 @@ class Notes:
                     self._epoch = (await log.head(connection)).epoch
         return self._relay.epoch or self._epoch
 
-    async def _raise(self, keys: Sequence[str], position: int) -> None:
+    async def _raise(self, noted: Mapping[str, int]) -> None:
         async def work(client: Client) -> None:
-            await client.eval(_RAISE, len(keys), *keys, str(KEPT_MS), str(position))
+            await client.eval(_RAISE, len(noted), *noted, str(KEPT_MS), *map(str, noted.values()))
 
         # Where Redis is gone nobody trusts a note; if only this process can't reach it, others learn of it by the log.
         with contextlib.suppress(RedisUnavailable):

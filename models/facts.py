@@ -186,6 +186,12 @@ def author_of(event: Event | RecordedEvent) -> UUID | None:
     return event.actor_id if event.aggregate_id == MARKET_ID else event.owner_id
 
 
+def places(events: Sequence[Event], position: int) -> dict[UUID, int]:
+    """Of each author of these events, which one transaction appended up to `position`, the place of their last one."""
+    numbered = enumerate(events, position - len(events) + 1)
+    return {author: seq for seq, event in numbered if (author := author_of(event)) is not None}
+
+
 def order_of(event: RecordedEvent) -> OrderAsOf:
     """The order as it was after an order's event."""
     return read(OrderAsOf, event.data["order"])

@@ -45,16 +45,24 @@ class PageArgs:
         """Whether it is the end of the list that is wanted."""
         return self.last is not None or (self.before is not None and self.first is None)
 
-    def size(self, default: int, most: int) -> int:
-        """How many are asked for; raises `BadRequest` for what can't be."""
+    @property
+    def size(self) -> int:
+        """How many are asked for, where that is said."""
+        return (self.last if self.backwards else self.first) or 0
+
+    def sized(self, default: int, most: int) -> "PageArgs":
+        """The same, with how many are asked for said; raises `BadRequest` for what can't be.
+
+        The default is a process's setting: a page is kept for its size, whatever that is.
+        """
         if self.first is not None and self.last is not None:
             raise BadRequest("`first` and `last` can't be given together.", "last")
         for name, wanted in (("first", self.first), ("last", self.last)):
             if wanted is not None and not 0 <= wanted <= most:
                 raise BadRequest(f"`{name}` is {wanted}: it has to be between 0 and {most}.", name)
-        if self.first is not None:
-            return self.first
-        return default if self.last is None else self.last
+        if self.first is not None or self.last is not None:
+            return self
+        return replace(self, last=default) if self.backwards else replace(self, first=default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class PageKey:
-    """One page of one parent's list (no parent: of the viewer's)."""
+    """One page of one parent's list (no parent: of the viewer's); `args` says how many are asked for."""
 
     parent: Hashable
     chosen: Hashable
@@ -146,7 +154,7 @@ class Listing(Generic[T]):
         Raises `BadRequest` for arguments that can't be.
         """
         # Before the batch, in which one that is wrong would fail all the others.
-        self._size(ctx, args)
+        args = args.sized(ctx.services.settings.page_size, ctx.services.settings.page_size_max)
         self._edges(ctx, args)
         return ctx.load(self.pages, PageKey(parent, chosen, args))
 
@@ -200,7 +208,7 @@ class Listing(Generic[T]):
         form = Form(len(parents) > 1, args.after is not None, args.before is not None, args.backwards)
         way = "page", dialect.name, form
         statement = self._built(way, chosen, lambda named: self._statement(dialect, named, form))
-        values = self._values(ctx, chosen, parents) | self._edges(ctx, args) | {"size": self._size(ctx, args) + 1}
+        values = self._values(ctx, chosen, parents) | self._edges(ctx, args) | {"size": args.size + 1}
         by_parent: dict[Hashable, list[T]] = {parent: [] for parent in parents}
         for row in await self._rows(ctx, statement, values):
             by_parent[row[-1]].append(self.kind(*row[:-1]))
@@ -234,7 +242,7 @@ class Listing(Generic[T]):
         }
 
     def _page(self, ctx: Context, key: PageKey, items: list[T]) -> Page[T]:
-        size, backwards = self._size(ctx, key.args), key.args.backwards
+        size, backwards = key.args.size, key.args.backwards
         more, items = len(items) > size, items[:size]
         if backwards:
             items.reverse()
@@ -269,9 +277,6 @@ class Listing(Generic[T]):
                 edge = tuple_(*(bindparam(f"{argument}_{key}", type_=kind) for key, kind in named))
                 found.append(position > edge if behind != self.descending else position < edge)
         return found
-
-    def _size(self, ctx: Context, args: PageArgs) -> int:
-        return args.size(ctx.services.settings.page_size, ctx.services.settings.page_size_max)
 
     def _statement(self, dialect: Dialect, chosen: Any, form: Form) -> Select[Any]:
         """The first `size` rows of each parent, with the parent behind its columns."""

@@ -13,23 +13,36 @@ TURN_S_MAX = 5.0
 
 
 class Turns:
-    """So many at once."""
+    """So many at once. `waiting`: who waits for one."""
 
     def __init__(self, places: int) -> None:
         self._places = asyncio.Semaphore(places)
+        self.waiting = 0
 
     def turn(self) -> "Turn":
         """One of them, to be taken."""
-        return Turn(self._places)
+        return Turn(self)
+
+    async def take(self) -> None:
+        """Wait for a place, however long those before take."""
+        self.waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self.waiting -= 1
+
+    def leave(self) -> None:
+        """One place is free again."""
+        self._places.release()
 
 
 class Turn:
     """Somebody's own: it may be taken again when it has ended."""
 
-    __slots__ = ("_limit", "_places")
+    __slots__ = ("_limit", "_turns")
 
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        self._places = places
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self._limit: asyncio.TimerHandle | None = None
 
     @property
@@ -38,8 +51,8 @@ class Turn:
         return self._limit is not None
 
     async def take(self) -> None:
-        """Wait for it, however long those before take."""
-        await self._places.acquire()
+        """Wait until it comes."""
+        await self._turns.take()
         self._limit = asyncio.get_running_loop().call_later(TURN_S_MAX, self.end)
 
     def end(self) -> None:
@@ -47,7 +60,7 @@ class Turn:
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
-            self._places.release()
+            self._turns.leave()
 
     async def __aenter__(self) -> Self:
         await self.take()

@@ -17,6 +17,7 @@ from models.market_alerts import MarketAlert, MarketAlertRow
 from models.money import MAX_DIGITS, MAX_PLACES, fits
 from resolvers.alerts.store import USERS
 from resolvers.context import Context
+from resolvers.loading import mine_now_by_id
 from resolvers.marketdata.queries import instruments_in
 from resolvers.requests import Done
 from resolvers.scopes import needs
@@ -28,8 +29,8 @@ _MINE = Statement(
     .where(Among(ALERTS.c.owner_id, "ids"), ALERTS.c.owner_id == bindparam("owner"))
     .order_by(ALERTS.c.created_at, ALERTS.c.id)
 )
-
-_BY_ID = Statement(select(*_COLUMNS).where(Among(ALERTS.c.id, "ids"), ALERTS.c.owner_id == bindparam("owner")))
+# As they are now, as being armed again is no event.
+alerts_by_id = mine_now_by_id(MarketAlertRow, MarketAlert)
 
 
 @needs(ApiScope.TRADE)
@@ -105,13 +106,6 @@ async def every_market_alert(services: Services) -> list[MarketAlert]:
     """Everybody's: for who watches the market."""
     async with services.database.read() as connection:
         return await read_all(connection, MarketAlert, select(*_COLUMNS))
-
-
-async def alerts_by_id(ctx: Context, ids: Sequence[UUID]) -> list[MarketAlert | None]:
-    """A loader's batch: the viewer's alerts as they are now, as being armed again is no event."""
-    rows = await ctx.rows_now(_BY_ID, ids=ids, owner=ctx.owner_id)
-    found = {alert.id: alert for alert in (MarketAlert(*row) for row in rows)}
-    return [found.get(key) for key in ids]
 
 
 async def alerts_by_owner(ctx: Context, ids: Sequence[UUID]) -> list[list[MarketAlert]]:

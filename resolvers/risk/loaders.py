@@ -14,7 +14,7 @@ from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.caching import TTL_S, cached
 from resolvers.changes import PORTFOLIO
 from resolvers.context import Context
-from resolvers.loading import mine_by_id
+from resolvers.loading import mine_by_id, mine_now_by_id
 
 LIMITS, ALERTS = table(RiskLimitRow), table(RiskAlertRow)
 _LIMITS = Statement(
@@ -24,7 +24,8 @@ _LIMITS = Statement(
 )
 
 limits_by_id = mine_by_id(RiskLimitRow, RiskLimit)
-alerts_by_id = mine_by_id(RiskAlertRow, RiskAlert)
+# Its event is in the log before its row is there: the handler that tells of it writes it.
+alerts_by_id = mine_now_by_id(RiskAlertRow, RiskAlert)
 
 
 @cached(Kind("limits of a portfolio", tuple[RiskLimit, ...], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))

@@ -186,6 +186,8 @@ async def ride_out(storm: Storm, clients: Sequence[Client], count: int) -> None:
         assert sum(getattr(reader, happened) for reader in readers) > count / 10
     await check_told(storm.database)
     await check_books(storm.database)
+    for process in (*storm.servers, storm.worker):
+        assert "internal error" not in process.output
 
 
 @pytest.mark.timeout(600)

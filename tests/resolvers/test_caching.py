@@ -154,6 +154,29 @@ async def test_everything_when_nothing_changes_then_it_is_read_once(services: Se
     assert seen == []
 
 
+async def test_page_when_processes_have_other_default_sizes_then_each_has_its_own_page_of_the_same_cache(
+    services: Services, market: Market
+) -> None:
+    ada = await Trader.with_cash(market.services)
+    for name in ("A", "B", "C"):
+        await create_portfolio(ada.ctx, name, None, D(1))
+    await services.relay.reached(await _head(services))
+
+    async def found(default: int, args: PageArgs) -> tuple[int, bool]:
+        settings = services.settings.model_copy(update={"page_size": default})
+        of_its_own = dataclasses.replace(services, settings=settings)
+        page = await portfolios_of(asking(of_its_own, ada.ctx.viewer), ada.ctx.owner_id, args)
+        return len(page.items), page.has_next_page
+
+    assert await found(2, PageArgs()) == (2, True)
+    assert await found(3, PageArgs()) == (3, True)
+    assert await found(1, PageArgs(first=50)) == (4, False)
+    with statements(services) as seen:
+        assert await found(50, PageArgs()) == (4, False)
+        assert await found(9, PageArgs(first=2)) == (2, True)
+    assert seen == []
+
+
 async def _head(services: Services) -> int:
     async with services.database.read() as connection:
         return int((await connection.exec_driver_sql("SELECT seq FROM log_head")).scalar_one())

@@ -15,8 +15,10 @@ from infrastructure.passwords import Passwords
 from infrastructure.services import Services
 from infrastructure.settings import Settings
 from infrastructure.statements import Row, Statement
-from models.enums import ApiScope, Role, TradingState
+from models import facts
+from models.enums import ApiScope, EventType, Role, Severity, TradingState
 from models.errors import Unauthenticated
+from models.notifications import Notification
 from models.people import ProfileChanges
 from resolvers.accounts.commands import create_api_key, grant_role, logout, revoke_api_key, update_profile
 from resolvers.accounts.queries import authenticate
@@ -121,6 +123,30 @@ async def test_admin_when_they_pause_everybodys_trading_elsewhere_then_they_alon
 
             assert (await market_status(await context_of(there, root))).state is TradingState.PAUSED
             assert [await asked(there, ada.access_token), await asked(there, root.access_token)] == [0, 0]
+
+
+async def test_callers_when_they_are_told_in_one_transaction_then_each_is_read_once_and_known_again(
+    settings: Settings, server: RedisServer
+) -> None:
+    async with a_process(settings, server, poll_ms=20) as here, a_process(settings, server) as there:
+        ada, bob, eve = [await signed_up(here, f"{name}@example.com") for name in ("ada", "bob", "eve")]
+        now = here.clock.now()
+        told = [
+            Notification(here.ids.new(), each.user.id, Severity.INFO, "t", "b", None, None, now, None, 1)
+            for each in (ada, bob, ada)
+        ]
+        for each in (ada, bob, eve):
+            assert [await asked(there, each.access_token) for _ in range(2)] == [1, 0]
+
+        async with here.database.write() as tx:
+            tx.record(*(facts.of_notification(EventType.NOTIFICATION_SENT, each, None, now) for each in told))
+
+        for process, of_eve in ((there, [0, 0]), (here, [1, 0])):
+            assert [await asked(process, ada.access_token) for _ in range(3)] == [1, 0, 0]
+            assert [await asked(process, bob.access_token) for _ in range(3)] == [1, 0, 0]
+            assert [await asked(process, eve.access_token) for _ in range(2)] == of_eve
+        seen = [(await authenticate(there, each.access_token)).seen for each in (ada, bob)]
+        assert seen == [tx.position, tx.position - 1]
 
 
 async def test_caller_when_the_command_line_changes_them_then_that_is_known_at_once_too(

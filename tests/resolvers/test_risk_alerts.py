@@ -1,5 +1,6 @@
 """Breached limits are told once while they stay so, and what is critical pauses trading."""
 
+from collections.abc import Awaitable
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from models.people import PreferenceChanges
 from models.risk import RiskLimit
 from models.risk_alerts import RiskAlert, RiskAlertRow
 from resolvers.accounts.commands import grant_role, update_preferences
+from resolvers.context import Context
 from resolvers.events.replaying import replay_from
 from resolvers.events.risk_events import follow
 from resolvers.registry import HANDLERS, bus_of
@@ -26,12 +28,12 @@ from resolvers.risk.commands import (
     set_risk_limit,
 )
 from resolvers.risk.handlers import BREACHES
-from resolvers.risk.queries import current
+from resolvers.risk.queries import current, risk_alert
 from tests.support.clock import ManualClock
 from tests.support.handlers import drain, head, told
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader, stored
-from tests.support.people import context_of, signed_up
+from tests.support.people import ADDRESS, context_of, signed_up
 from tests.support.samples import OWNER_ID, PORTFOLIO_ID
 from tests.support.streams import beginning, take
 
@@ -73,6 +75,27 @@ async def sold(market: Market, trader: Trader, price: str) -> None:
     await market.quote("AAPL", price, price)
     await trader.trade("SELL", "1", price)
     await drain(market.services)
+
+
+async def test_alert_when_it_was_asked_for_before_it_was_kept_then_it_is_there_as_soon_as_it_is(
+    services: Services, market: Market, trader: Trader
+) -> None:
+    """Nobody is told of it: that it is kept is no event."""
+    await update_preferences(trader.ctx, PreferenceChanges(notify_on_risk_breach=False))
+    await market.quote("AAPL", "150", "150")
+    await trader.trade("SELL", "1", "150")
+    await drain(services, [handler for handler in HANDLERS if handler is not BREACHED])
+    named = (await whole_log(services.database))[-1]
+
+    def shown() -> Awaitable[RiskAlert | None]:
+        return risk_alert(Context(services, trader.ctx.viewer, ADDRESS, services.relay.position), named.aggregate_id)
+
+    assert (named.type, await shown()) == (EventType.RISK_LIMIT_BREACHED, None)
+
+    await drain(services)
+
+    assert [await shown()] == await alerts(services)
+    assert (await whole_log(services.database))[-1] == named
 
 
 async def test_limit_when_it_stays_breached_then_it_is_told_once_and_again_after_it_was_kept(

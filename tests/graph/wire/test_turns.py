@@ -31,6 +31,10 @@ async def token(services: Services, trader: Trader) -> str:
     return (await login(anonymous(services), "ada@example.com", PASSWORD)).access_token
 
 
+async def metrics(client: Client) -> str:
+    return (await client.http.get("/metrics")).text
+
+
 async def now(services: Services, trader: Trader) -> str:
     """The cursor of the log's end."""
     await services.relay.reached(len(await whole_log(services.database)))
@@ -71,7 +75,10 @@ async def test_turn_when_it_lasts_too_long_then_the_next_begins(monkeypatch: pyt
     monkeypatch.undo()
     async with of_all.turn() as last:
         assert last.lasts
-        assert of_all._places.locked()
+        waiting = asyncio.create_task(of_all.turn().take())
+        await until(lambda: of_all.waiting == 1)
+    await waiting
+    assert of_all.waiting == 0
 
 
 async def test_herd_when_it_begins_at_once_then_none_is_refused_and_requests_are_answered_meanwhile(
@@ -101,9 +108,11 @@ async def test_herd_when_it_begins_at_once_then_none_is_refused_and_requests_are
         for number in range(OF_EACH):
             await socket.start(str(number), EVENTS, {"after": start})
     places = services.settings.reader_pool // 2
-    await until(lambda: app.state.fanout.subscriptions == HERD_SOCKETS * OF_EACH and reading == places)
+    await until(lambda: app.state.fanout.turns.waiting == HERD_SOCKETS * OF_EACH - places)
+    assert reading == places
     trail = (await client.data(TRAIL, {"after": start}, token))["events"]
     assert [edge["node"] for edge in trail["edges"]] == [{"type": "CASH_MOVED"}]
+    assert f"tradegraph_subscriptions_waiting {float(HERD_SOCKETS * OF_EACH - places)}" in await metrics(client)
     assert reading == places
     # Who has left by the time their turn comes is not waited for.
     await sockets[0].send({"id": str(OF_EACH - 1), "type": "complete"})
