@@ -19,7 +19,7 @@ import orjson
 from infrastructure.cache_flights import Flights
 from infrastructure.cache_levels import Entry, Memory, Seen, Shared
 from infrastructure.cache_values import ENTRY_BYTES, bytes_of, refuse_mutable
-from infrastructure.database import Database, DatabaseUnavailable
+from infrastructure.database import Database
 from infrastructure.redis import Redis, RedisUnavailable
 from infrastructure.relay import Relay
 from infrastructure.settings import Settings
@@ -142,12 +142,12 @@ class Cache:
         """The value of each key, in their order; `load` reads those that are not kept, together.
 
         None of them is older than `position` was when it was called, nor than `least`: while this process has not come
-        that far (none: it is not known how far it has to), everything is read.
+        that far (none: it is not known how far it has to), everything is read, but for what no caller can change.
         """
         counts = self.counts[kind.name]
         if not self._on:
             return list(await load(keys))
-        if least is None or least > self.position:
+        if (least is None or least > self.position) and not kind.if_error:
             counts.passed += len(keys)
             return list(await load(keys))
         lookup = _Lookup(kind, None if kind.shared else owner, self._epoch)
@@ -167,7 +167,7 @@ class Cache:
         if since < self._floor:
             return False
         changed = self._changed
-        for tag in lookup.kind.tags(lookup.owner, key):  # a plain loop: every hit comes this way
+        for tag in lookup.kind.tags(lookup.owner, key):  # noqa: SIM110 - reason: every hit comes this way
             if changed.get(tag, 0) > since:
                 return False
         return True
@@ -240,19 +240,20 @@ class Cache:
             return looked
         looked.mine = [key for key in keys if not lookup.is_kept(key)]
         for key, there in zip(kept, seen, strict=True):
-            entry = None if there.text is None else self._entry(lookup, key, there, asked_at)
-            if entry is not None:
+            if (entry := self._entry(lookup, key, there, asked_at)) is not None:
                 looked.found[key] = entry
             elif there.is_mine:
                 looked.locked.append(key)
             else:
                 (looked.theirs if there.text is None else looked.mine).append(key)
-        await self.memory.multi_set((lookup.local(key), entry) for key, entry in looked.found.items())
+        await self._keep(lookup, looked.found)
         self.counts[lookup.kind.name].redis += len(looked.found)
         return looked
 
     def _entry(self, lookup: "_Lookup[K, V]", key: K, seen: Seen, asked_at: float) -> Entry | None:
         """What a text of Redis says, if it can be read; another version of the program may have put it there."""
+        if seen.text is None:
+            return None
         try:
             position, json = orjson.loads(seen.text)
             value = lookup.read(json)
@@ -262,9 +263,7 @@ class Cache:
             pass
         return None
 
-    async def _load(
-        self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V], locked: list[K]
-    ) -> dict[K, Entry]:
+    async def _load(self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V], locked: list[K]) -> dict[K, Entry]:
         """Read them from the database, and keep them in both levels; the locks of those that are `locked` end."""
         kind, position = lookup.kind, self.position  # the position first: what is read may be younger, never older
         expires_at = _now() + kind.ttl_s
@@ -275,13 +274,16 @@ class Cache:
             kept = [key for key, value in values.items() if kind.keep(value) and lookup.is_kept(key)]
             sizes = {key: lookup.size(key, values[key]) for key in kept}
             entries = {key: Entry(value, position, expires_at, sizes.get(key, 0)) for key, value in values.items()}
-            if lookup.epoch == self._epoch:
-                await self.memory.multi_set((lookup.local(key), entries[key]) for key in kept)
+            await self._keep(lookup, {key: entries[key] for key in kept})
             if self._shared is not None:
                 texts = {key: orjson.dumps([position, written(values[key])]) for key in kept}
         finally:  # also where nothing could be read: others need not wait
             await self._give(lookup, texts, expires_at, locked)
         return entries
+
+    async def _keep(self, lookup: "_Lookup[K, V]", entries: dict[K, Entry]) -> None:
+        if lookup.epoch == self._epoch:  # else it was read from a log that is no longer this process's
+            await self.memory.multi_set((lookup.local(key), entry) for key, entry in entries.items())
 
     async def _give(self, lookup: "_Lookup[K, V]", texts: dict[K, bytes], expires_at: float, locked: list[K]) -> None:
         """Give other processes what was read, and no longer have them wait for it."""

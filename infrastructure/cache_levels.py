@@ -117,7 +117,7 @@ class Memory(SimpleMemoryBackend):  # type: ignore[misc]  # reason: aiocache has
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look at one key found: a text that is good for so long, or nothing, and whether its lock is the caller's."""
+    """What a look at one key found: a text that is good for so long; or none, and whether the caller has its lock."""
 
     text: bytes | None
     left_ms: int

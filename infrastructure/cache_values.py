@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-ENTRY_BYTES = 400
+ENTRY_BYTES = 256
 """About what keeping one value takes beside the value and its key: an entry, a tuple, and their place in the memory."""
 _PLAIN = (types.NoneType, bool, int, str, Decimal, UUID, datetime)
 _UUID_NUMBER_BYTES = sys.getsizeof(UUID(int=1 << 127).int)

@@ -39,7 +39,7 @@ async def targets_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[tuple[
     return [tuple(sorted(found[key], key=_largest_first)) for key in ids]
 
 
-def target_allocations(ctx: Context, portfolio_id: UUID) -> Awaitable[tuple[TargetAllocation, ...]]:
+def target_allocations(ctx: Context, portfolio_id: UUID) -> Awaitable[Sequence[TargetAllocation]]:
     """What a portfolio of the viewer's is meant to hold, the largest share first."""
     return ctx.load(targets_by_portfolio, portfolio_id)
 
