@@ -78,7 +78,8 @@ class Known(Generic[T]):
         # Before it is read: what is committed meanwhile shows at the next look.
         stamp = self._database.stamp()
         if stamp is not None:
-            return await self._by_stamp(key, read, stamp)
+            known = self._values.get(key) if stamp == self._stamp else None
+            return known if known is not None else await self._by_stamp(key, read, stamp)
         if self._notes is None:
             return await read()
         return await self._by_notes(self._notes, key, read)
@@ -87,9 +88,6 @@ class Known(Generic[T]):
         if stamp != self._stamp:
             self._clear()
             self._stamp = stamp
-        known = self._values.get(key)
-        if known is not None:
-            return known
         value = await read()
         if stamp == self._stamp:
             self._keep(key, value)

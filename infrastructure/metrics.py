@@ -1,10 +1,54 @@
 """What a process counts of its own work, for Prometheus; each process has a registry of its own."""
 
+import bisect
 import functools
+import itertools
+from collections import Counter as Count
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Operations(Collector):
+    """Operations by kind and outcome, and how long they took.
+
+    Counted in plain numbers, by the one thread that executes operations: a counter of the library takes a lock each
+    time, and its histogram several.
+    """
+
+    def __init__(self) -> None:
+        self._outcomes = Count[tuple[str, str]]()
+        self._buckets: dict[str, list[int]] = {}
+        """By kind, how many took no longer than each of `SECONDS` but longer than the one before, and than all."""
+        self._sums: dict[str, float] = {}
+
+    def note(self, kind: str, outcome: str, seconds: float) -> None:
+        """One has ended."""
+        self._outcomes[kind, outcome] += 1
+        buckets = self._buckets.get(kind)
+        if buckets is None:
+            buckets = self._buckets[kind] = [0] * (len(SECONDS) + 1)
+            self._sums[kind] = 0.0
+        buckets[bisect.bisect_left(SECONDS, seconds)] += 1
+        self._sums[kind] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """As a registry has it."""
+        counted = CounterMetricFamily(
+            "tradegraph_operations", "Operations by kind and outcome.", labels=["kind", "outcome"]
+        )
+        for labels, count in self._outcomes.items():
+            counted.add_metric(labels, count)
+        took = HistogramMetricFamily("tradegraph_operation_seconds", "How long operations took.", labels=["kind"])
+        bounds = [*(str(float(bound)) for bound in SECONDS), "+Inf"]
+        for kind, buckets in self._buckets.items():
+            took.add_metric([kind], list(zip(bounds, itertools.accumulate(buckets), strict=True)), self._sums[kind])
+        yield counted
+        yield took
 
 
 class Metrics:
@@ -12,12 +56,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._operations = Counter(
-            "tradegraph_operations", "Operations by kind and outcome.", ["kind", "outcome"], registry=registry
-        )
-        self._seconds = Histogram(
-            "tradegraph_operation_seconds", "How long operations took.", ["kind"], registry=registry, buckets=SECONDS
-        )
+        self.operations = Operations()
+        registry.register(self.operations)
         self.fallbacks = Counter(
             "tradegraph_executor_fallbacks",
             "Operations that were interpreted, as they could not be compiled.",
@@ -46,16 +86,6 @@ class Metrics:
             "Readings that a replica could answer: it did (served), had not come so far (behind), or was gone.",
             ["outcome"],
         )
-        self._counted: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
-
-    def operation(self, kind: str, outcome: str, seconds: float) -> None:
-        """One has ended: OK, PARTIAL (some fields failed), or the code that it was refused with."""
-        found = self._counted.get((kind, outcome))
-        if found is None:
-            found = self._operations.labels(kind, outcome), self._seconds.labels(kind)
-            self._counted[kind, outcome] = found
-        found[0].inc()
-        found[1].observe(seconds)
 
     def exposition(self) -> bytes:
         """All of it, as Prometheus reads it."""

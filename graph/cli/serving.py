@@ -66,6 +66,7 @@ def serve(
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACEFUL_S_MAX,
         log_config=None,
+        access_log=settings.access_log,
         server_header=False,
         proxy_headers=False,  # the application itself believes those that the settings name
     )

@@ -80,20 +80,23 @@ class Documents:
         """
         if sha256 is not None:
             text = self._named(text, sha256)
-        found = self._kept.get(text)
+        found = self.kept(text)
         if found is None:
             found = self._made(text)
             self._keep(found)
-        else:
-            self._kept.move_to_end(text)
         if sha256 is not None and text in self._kept:
             found.notes[SHA256] = sha256
             self._texts[sha256] = text
         return found
 
-    def knows(self, text: str, sha256: str | None = None) -> bool:
-        """Whether it is kept: by its text or, without one, by its hash."""
-        return (text or self._texts.get(sha256 or "", "")) in self._kept
+    def kept(self, text: str, sha256: str | None = None) -> Document | None:
+        """The same if nothing has to be parsed for it; None otherwise."""
+        if sha256 is not None:
+            return self.of(text, sha256) if (text or self._texts.get(sha256, "")) in self._kept else None
+        found = self._kept.get(text)
+        if found is not None:
+            self._kept.move_to_end(text)
+        return found
 
     def _named(self, text: str, sha256: str) -> str:
         if not text:

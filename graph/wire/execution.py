@@ -40,9 +40,8 @@ class Execution(Executor[Any]):
     build_resolve_info = StrawberryGraphQLCoreExecutionContext.build_resolve_info
 
     def __init__(self, common: "Common", ctx: Context | None, values: VariableValues) -> None:
-        self.__dict__ |= common
-        self.context_value = ctx
-        self.variable_values = values
+        self.__dict__ = own = common.copy()
+        own["context_value"], own["variable_values"] = ctx, values
 
     def build_per_event_executor(self, payload: Any) -> "Execution":
         """The same operation's, of an event: as graphql-core does, without the general way of copying."""
@@ -101,7 +100,9 @@ def common_of(
     schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, *, suggests: bool
 ) -> Common:
     """What the executions of this operation have in common, kept with its document."""
-    kept: dict[int, Common] = document.notes.setdefault(COMMON, {})
+    kept: dict[int, Common] | None = document.notes.get(COMMON)
+    if kept is None:
+        kept = document.notes[COMMON] = {}
     common = kept.get(id(operation))
     if common is None:
         made = Executor[Any](

@@ -14,48 +14,52 @@ class Http(HttpToolsProtocol):
     """For `uvicorn.Config(http=…)`: lets go of who does not come to the end of a request's head in time, or in size."""
 
     _over: asyncio.TimerHandle | None = None
+    _in_head = False
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # reason: as uvicorn has it
         """A client has come, and has not asked yet."""
         super().connection_made(transport)
-        self._expect()
+        self._in_head = True
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""
-        self._expect_nothing()
+        self._wait_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read what the client sends."""
-        if self._over is not None:
-            self._head_bytes += len(data)
         super().data_received(data)
-        if self._over is not None and self._head_bytes > HEADERS_BYTES_MAX:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        # Most heads come in one piece, and then there is nothing to wait for.
+        if self._in_head:
+            self._wait()
+            self._head_bytes += len(data)
+            if self._head_bytes > HEADERS_BYTES_MAX:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if self._over is None:
-            self._expect()
+        self._in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Its head has come; how long the body may take is the application's to say."""
-        self._expect_nothing()
+        self._wait_no_more()
         super().on_headers_complete()
 
-    def _expect(self) -> None:
-        self._head_bytes = 0
-        self._over = self.loop.call_later(HEADERS_S_MAX, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+    def _wait(self) -> None:
+        if self._over is None:
+            self._over = self.loop.call_later(HEADERS_S_MAX, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
 
-    def _expect_nothing(self) -> None:
+    def _wait_no_more(self) -> None:
+        self._in_head, self._head_bytes = False, 0
         if self._over is not None:
             self._over.cancel()
             self._over = None
 
     def _refuse(self, status: HTTPStatus) -> None:
-        self._expect_nothing()
+        self._wait_no_more()
         if not self.transport.is_closing():
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             self.transport.write(head.encode())

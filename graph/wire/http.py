@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -54,6 +56,26 @@ ALWAYS = {Code.INTERNAL, Code.THROTTLED, Code.UNAUTHENTICATED, Code.UNAVAILABLE}
 """Said by the status also to clients of old, for whom an answer of GraphQL is 200 whatever is in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What a client takes of what there is here."""
+
+    media_type: str
+    """Of an answer in one piece, also to who takes none: that it can't be had is said so."""
+    nothing: bool
+    may_stream: bool
+    """Some clients (urql) name event streams among all that they can read, with every operation. What is liked alike is
+    the later offer: who likes events as much as JSON gets JSON, but for what only events can answer."""
+    streams: bool
+
+
+@lru_cache(maxsize=256)
+def _taken(accept: str | None) -> Takes:
+    best = preferred(accept, ALL_OFFERS)
+    streams = best == EVENTS and preferred(accept, EVENTS_AND_OFFERS) == EVENTS
+    return Takes(preferred(accept, OFFERS) or JSON, best is None, best == EVENTS, streams)
+
+
 class Endpoint:
     """The path of the API for HTTP."""
 
@@ -94,14 +116,8 @@ class Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._headers = _headers(scope)
-        accept = self._headers.get("accept")
-        self._media_type = preferred(accept, OFFERS) or JSON
-        self._preferred = preferred(accept, ALL_OFFERS)
-        # Some clients (urql) name event streams among all that they can read, with every operation. What is liked alike
-        # is the later offer: who likes events as much as JSON gets JSON, but for what only events can answer.
-        self._may_stream = self._preferred == EVENTS
-        self._streams = self._may_stream and preferred(accept, EVENTS_AND_OFFERS) == EVENTS
+        self._headers = _headers(scope["headers"])
+        self._takes = _taken(self._headers.get("accept"))
         self._services: Services = scope["app"].state.process.services
 
     async def run(self) -> None:
@@ -122,7 +138,7 @@ class Exchange:
         return "GET, POST, OPTIONS" if self._settings.get_queries else "POST, OPTIONS"
 
     def _must_accept(self) -> None:
-        if self._preferred is None:
+        if self._takes.nothing:
             raise not_acceptable(ALL_OFFERS)
 
     # ------------------------------------------------------------ what comes in
@@ -133,7 +149,7 @@ class Exchange:
         if wants_page and await self._gets_page():
             await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
             return
-        if not self._settings.get_queries and not self._may_stream:
+        if not self._settings.get_queries and not self._takes.may_stream:
             raise method_not_allowed(BY_POST, self._allow)
         self._must_accept()
         # A page of another site can send a GET, but not one that its own script may read, without asking first.
@@ -153,7 +169,7 @@ class Exchange:
             raise method_not_allowed(BY_POST, self._allow)
 
     def _wants_events(self, kind: OperationType | None) -> bool:
-        return self._streams or (self._may_stream and kind is OperationType.SUBSCRIPTION)
+        return self._takes.streams or (self._takes.may_stream and kind is OperationType.SUBSCRIPTION)
 
     async def _gets_page(self) -> bool:
         settings = self._settings
@@ -171,35 +187,32 @@ class Exchange:
         most, said = self._settings.body_bytes_max, self._headers.get("content-length", "")
         if said.isdecimal() and int(said[:20]) > most:
             raise too_large(most)
-        body = bytearray()
+        parts: list[bytes] = []
         # It is there already, mostly, and then a timer is half of what reading it costs.
-        rest = begun(self._read(body, most))
+        rest = begun(self._read(parts, most))
         if rest is not None:
             try:
                 async with asyncio.timeout(BODY_S_MAX):
                     await rest
             except TimeoutError:
                 raise too_slow(BODY_S_MAX) from None
-        if len(body) > most:
-            raise too_large(most)
-        return bytes(body)
+        return b"".join(parts)
 
-    async def _read(self, body: bytearray, most: int) -> None:
-        more = True
-        while more and len(body) <= most:
-            part, more = await self._part()
-            body += part
+    async def _read(self, parts: list[bytes], most: int) -> None:
+        length, more = 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            parts.append(message.get("body", b""))
+            length += len(parts[-1])
+            if length > most:
+                raise too_large(most)
+            more = message.get("more_body", False)
 
-    async def _part(self) -> tuple[bytes, bool]:
-        """What has come of the body, and whether there is more."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        return message.get("body", b""), message.get("more_body", False)
-
-    async def _context(self) -> Context:
+    def _context(self) -> Awaitable[Context]:
         client = self._scope.get("client")
-        return await of_request(self._services, self._headers, client[0] if client else ADDRESS_UNKNOWN)
+        return of_request(self._services, self._headers, client[0] if client else ADDRESS_UNKNOWN)
 
     # ------------------------------------------------------------ what goes out
 
@@ -209,7 +222,7 @@ class Exchange:
             return
         request = GraphQLRequest.of(value)
         ctx = await self._context()
-        if not self._streams:
+        if not self._takes.streams:
             prepared = self._pipeline.prepare(request, ctx)
             if not self._wants_events(prepared.kind):
                 await self.send(await self._pipeline.answer(prepared, ctx))
@@ -247,28 +260,28 @@ class Exchange:
 
     async def send(self, answer: Answer, status: int | None = None) -> None:
         """The answer, with the status that it has of itself if none is given."""
-        status = self._status(answer) if status is None else status
-        headers = answer.headers
-        if (
-            answer.code == Code.THROTTLED
-            and (after_ms := answer.errors[0]["extensions"].get("retryAfterMs")) is not None
-        ):
-            headers |= {"retry-after": str(-(-after_ms // 1000))}
-        if status == HTTPStatus.UNAUTHORIZED:
-            headers |= {"www-authenticate": "Bearer"}
+        status, headers = self._status(answer) if status is None else status, answer.headers
+        if answer.errors:
+            after_ms = answer.errors[0]["extensions"].get("retryAfterMs") if answer.code == Code.THROTTLED else None
+            if after_ms is not None:
+                headers |= {"retry-after": str(-(-after_ms // 1000))}
+            if status == HTTPStatus.UNAUTHORIZED:
+                headers |= {"www-authenticate": "Bearer"}
         await self._send_content(status, answer.encoded(), headers)
 
     def _status(self, answer: Answer) -> int:
         if answer.code is None:
             return OK
         if answer.executed:
-            return PARTIAL_SUCCESS if self._media_type == GRAPHQL else HTTPStatus.OK
-        if self._media_type == GRAPHQL or answer.code in ALWAYS:
+            return PARTIAL_SUCCESS if self._takes.media_type == GRAPHQL else HTTPStatus.OK
+        if self._takes.media_type == GRAPHQL or answer.code in ALWAYS:
             return STATUS.get(answer.code, HTTPStatus.BAD_REQUEST)
         return HTTPStatus.OK
 
     async def _send_content(self, status: int, content: bytes, more: Mapping[str, str]) -> None:
-        headers = [*_KINDS[self._media_type], *((name.encode(), value.encode()) for name, value in more.items())]
+        headers = [*_KINDS[self._takes.media_type]]
+        if more:
+            headers += ((name.encode(), value.encode()) for name, value in more.items())
         least = self._settings.gzip_bytes_min
         if least and len(content) >= least and takes_gzip(self._headers.get("accept-encoding")):
             content = await _compressed(content)
@@ -276,7 +289,7 @@ class Exchange:
         await self._respond(status, headers, content)
 
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
-        headers.append((b"content-length", str(len(content)).encode()))
+        headers.append((b"content-length", b"%d" % len(content)))
         await self._send({"type": "http.response.start", "status": int(status), "headers": headers})
         await self._send({"type": "http.response.body", "body": content})
 
@@ -291,12 +304,12 @@ _KINDS = {
 }
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def _headers(given: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """By names in small letters; what is there more than once is joined, as HTTP has it."""
-    found: dict[str, str] = {}
-    for raw, value in scope["headers"]:
-        name, text = raw.decode("latin-1"), value.decode("latin-1")
-        found[name] = f"{found[name]}, {text}" if name in found else text
+    found = {name.decode("latin-1"): value.decode("latin-1") for name, value in given}
+    if len(found) < len(given):
+        for name in found:
+            found[name] = ", ".join(value.decode("latin-1") for each, value in given if each.decode("latin-1") == name)
     return found
 
 

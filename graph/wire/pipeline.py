@@ -39,7 +39,7 @@ EVENT_TOO_LATE = "It took too long to say what this event is about: ask for less
 NO_INTROSPECTION = "The schema can't be asked for here: it is in the documentation."
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Prepared:
     """An operation that is known as far as it can be before it is executed: ready, or refused with `refusal`.
 
@@ -141,15 +141,19 @@ class Pipeline:
         self.documents = Documents(self._graphql, settings)
         self.guard = guard
         self._settings = settings
+        self._suggests = settings.shows_suggestions
+        self._deadline_s = settings.operation_ms / 1000
         self._execute = execute or EXECUTORS[settings.executor]()
 
     def prepare(self, request: GraphQLRequest, ctx: Context) -> Prepared:
         """Find the document, the operation and its variables, or why there are none."""
         try:
-            known = self.documents.knows(request.query, request.sha256)
-            if self.guard is not None and not known and (shut := self.guard.shut_out(ctx)):
-                return Prepared(request, refusal=shut)
-            document = self.documents.of(request.query, request.sha256)
+            document = self.documents.kept(request.query, request.sha256)
+            is_new = document is None
+            if document is None:
+                if self.guard is not None and (shut := self.guard.shut_out(ctx)):
+                    return Prepared(request, refusal=shut)
+                document = self.documents.of(request.query, request.sha256)
         except Invalid as invalid:
             return Prepared(request, refusal=Answer.refused(*invalid.errors))
         operation = document.operations.get(request.operation_name or None)
@@ -159,12 +163,10 @@ class Pipeline:
         if document.introspects and not self._shows_schema(ctx):
             refusal = Answer.refused(an_error(NO_INTROSPECTION, Code.FORBIDDEN))
             return Prepared(request, document, operation, refusal=refusal)
-        executor = execution_of(
-            self._graphql, document, operation, request.variables, ctx, suggests=self._settings.shows_suggestions
-        )
+        executor = execution_of(self._graphql, document, operation, request.variables, ctx, suggests=self._suggests)
         if isinstance(executor, list):
             return Prepared(request, document, operation, refusal=Answer.refused(*executor))
-        return Prepared(request, document, operation, executor, is_new=not known)
+        return Prepared(request, document, operation, executor, is_new=is_new)
 
     async def answer(self, prepared: Prepared, ctx: Context) -> Answer:
         """Execute a query or a mutation. It never raises: what goes wrong is in the answer."""
@@ -175,7 +177,7 @@ class Pipeline:
         finally:
             ctx.forget()  # its loaders refer to it: such circles are garbage for the collector alone
         kind = KINDS.get(prepared.kind, "unknown")
-        ctx.services.metrics.operation(kind, answer.outcome, clock() - began)
+        ctx.services.metrics.operations.note(kind, answer.outcome, clock() - began)
         return answer
 
     async def _answered(self, prepared: Prepared, ctx: Context) -> Answer:
@@ -265,8 +267,9 @@ class Pipeline:
             return Answer.refused(an_error(NO_STREAM, Code.BAD_USER_INPUT))
         try:
             if prepared.kind is MUTATION:
-                return await to_its_end(self._mutated(prepared), self._settings.operation_ms / 1000)
-            return _of(await self._in_time(self._execute(prepared)))
+                return await to_its_end(self._mutated(prepared), self._deadline_s)
+            result = self._execute(prepared)
+            return _of(result if isinstance(result, ExecutionResult) else await self._in_time(result))
         except TimeoutError:
             return Answer.refused(an_error("It took too long: ask for less at once.", Code.DEADLINE_EXCEEDED))
         except Late as late:
@@ -274,11 +277,9 @@ class Pipeline:
                 return Answer.refused(an_error(ask_again(_arguments(prepared)), Code.OUTCOME_UNKNOWN))
             return Answer.refused(an_error(TOO_LATE, Code.DEADLINE_EXCEEDED))
 
-    async def _in_time(self, result: ExecutionResult | Awaitable[ExecutionResult]) -> ExecutionResult:
+    async def _in_time(self, result: Awaitable[ExecutionResult]) -> ExecutionResult:
         """Raises `TimeoutError` past the deadline."""
-        if isinstance(result, ExecutionResult):
-            return result
-        async with asyncio.timeout(self._settings.operation_ms / 1000):
+        async with asyncio.timeout(self._deadline_s):
             return await result
 
     async def _mutated(self, prepared: Prepared) -> Answer:

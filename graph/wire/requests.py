@@ -17,7 +17,7 @@ class Malformed(Exception):  # noqa: N818 - reason: an answer, not an error of t
     """It is no request of GraphQL; the message says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GraphQLRequest:
     """One operation as it was asked for.
 
@@ -76,10 +76,20 @@ def decoded(content: bytes | str, depth_max: int) -> Any:
         # Each level has a bracket of its own, so that few brackets need no look at the value.
         if text.count("{") + text.count("[") > depth_max and _is_deeper([value], depth_max + 1):
             raise Malformed(f"The JSON is nested more than {depth_max} deep.")
-        _UNIQUE.decode(text)
+        _UNIQUE.raw_decode(text.lstrip())
     except orjson.JSONDecodeError as error:
-        raise Malformed(f"This is no JSON in UTF-8: {error}.") from None
+        raise Malformed(_what_is_wrong(error, content, depth_max)) from None
     return value
+
+
+def _what_is_wrong(error: orjson.JSONDecodeError, content: bytes | str, depth_max: int) -> str:
+    """In our own words: a decoder's are for who wrote the decoder."""
+    if not content:
+        return "There is nothing: it has to be JSON in UTF-8."
+    if "depth" in error.msg:
+        return f"The JSON is nested more than {depth_max} deep."
+    at = f", from line {error.lineno}, column {error.colno} on" if error.pos else ""
+    return f"This is no JSON in UTF-8{at}."
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> None:

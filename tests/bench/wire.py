@@ -42,19 +42,28 @@ class Wire:
 
     def post(self, path: str, body: Any) -> tuple[float, Any]:
         """The milliseconds until the whole answer was there, and what it says."""
+        request = self.request(path, body)
+        began = time.perf_counter()
+        self.send(request)
+        answer = self.answer()
+        took_ms = (time.perf_counter() - began) * 1000
+        return took_ms, orjson.loads(answer)
+
+    def request(self, path: str, body: Any) -> bytes:
+        """What is sent for it."""
         content = orjson.dumps(body)
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {self.address}\r\n{self._authorization}"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
-        request = head.encode() + content
-        began = time.perf_counter()
-        self._socket.sendall(request)
-        answer = self._answer()
-        took_ms = (time.perf_counter() - began) * 1000
-        return took_ms, orjson.loads(answer)
+        return head.encode() + content
 
-    def _answer(self) -> bytes:
+    def send(self, request: bytes) -> None:
+        """Ask; `answer` waits."""
+        self._socket.sendall(request)
+
+    def answer(self) -> bytes:
+        """The body of what was asked first of all that is not answered yet."""
         received = b""
         while END not in received:
             received += self._more()

@@ -42,6 +42,16 @@ async def test_readiness_when_the_market_has_not_quoted_then_it_says_so_until_it
     await (await Market.open(services)).quote("AAPL", "100", "101")
     after = await client.http.get("/readyz")
     assert (after.status_code, after.json()["ready"], after.json()["lacking"]) == (200, True, [])
+    assert after.json()["states"]["quotes"] == "up"
+
+
+async def test_readiness_when_no_quote_is_new_then_it_says_so_and_what_needs_none_is_served(
+    client: Client, services: Services, clock: ManualClock
+) -> None:
+    await (await Market.open(services)).quote("AAPL", "100", "101")
+    clock.advance(milliseconds=services.settings.quote_stale_after_ms + 1)
+    answer = await client.http.get("/readyz")
+    assert (answer.status_code, answer.json()["states"]["quotes"]) == (200, "stale")
 
 
 @ON_SQLITE
