@@ -33,6 +33,7 @@ from infrastructure.settings import Settings
 
 ENDPOINT = "/graphql"
 
+OWN_HEADERS = ("authorization", "content-type", "x-api-key", "x-request-id", "last-event-id")
 STRICT = {
     b"strict-transport-security": b"max-age=31536000; includeSubDomains",
     b"x-content-type-options": b"nosniff",
@@ -91,7 +92,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "last-event-id"],
+            allow_headers=[*OWN_HEADERS, *settings.cors_headers],
             expose_headers=["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"],
         )
         found.append(cors)

@@ -14,8 +14,8 @@ from infrastructure.migrations import is_migrated
 from infrastructure.services import Services
 from models.errors import Unauthenticated
 
-UP, DOWN, LACKING, UNKNOWN = "up", "down", "lacking", "unknown"
-NEEDED = ("database", "migrations", "quotes")
+UP, DOWN, LACKING, STALE, UNKNOWN = "up", "down", "lacking", "stale", "unknown"
+NEEDED = ("database", "migrations", "log", "quotes")
 """Without these nothing can be served."""
 
 
@@ -64,18 +64,30 @@ async def _states(services: Services) -> dict[str, str]:
         states = {"database": UP, "migrations": UP if await is_migrated(services.database) else LACKING}
     except DatabaseUnavailable:
         states = {"database": DOWN, "migrations": UNKNOWN}
-    states["quotes"] = UP if services.quotes.all() else LACKING
+    states["log"] = UP if services.relay.reading else DOWN
+    states["quotes"] = _quotes(services)
     if services.redis is not None:
         # Served without it too, only slower: it is no reason to send requests elsewhere.
         states["redis"] = UP if services.redis.available else DOWN
     return states
 
 
+def _quotes(services: Services) -> str:
+    quotes, now = services.quotes.all(), services.clock.now()
+    if not quotes:
+        return LACKING
+    # What does not need a price of now is served with old ones too; each says that it is stale.
+    return STALE if all(services.quotes.stale(quote, now) for quote in quotes) else UP
+
+
 async def _may_see(services: Services, request: Request) -> bool:
+    """Raises `Unauthenticated` for who has not said who they are, where that matters."""
     settings = services.settings
     if settings.granted(settings.metrics, to_admin=False):
         return True
     ctx = await of_request(services, request.headers, address_of(request))
+    if settings.granted(settings.metrics, to_admin=True):
+        ctx.signed_in()
     return settings.granted(settings.metrics, to_admin=ctx.viewer is not None and ctx.viewer.is_admin)
 
 

@@ -7,7 +7,7 @@ dealt with once, however many processes try, and whenever one is killed. Leases 
 import asyncio
 import inspect
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from infrastructure import log
 from infrastructure.background import Background
-from infrastructure.database import DatabaseUnavailable, OutcomeUnknown, Transaction
+from infrastructure.database import DatabaseUnavailable, OutcomeUnknown, TookTooLong, Transaction
 from infrastructure.leases import SharedLeases
 from infrastructure.rows import columns, read_all, read_one, table, values
 from infrastructure.services import Services
@@ -61,6 +61,10 @@ class Handler:
         done = self.react(services, tx, event)
         if inspect.isawaitable(done):
             await done
+
+
+class HandlerFailed(Exception):  # noqa: N818 - reason: the name says what it is
+    """A handler took longer than it may, or something outside of the database did not answer it."""
 
 
 class Overtaken(Exception):  # noqa: N818 - reason: it is no error
@@ -204,11 +208,10 @@ class Runner:
             async with self._database.write() as tx:
                 # First of all: another process that deals with the same waits here, and then finds it done.
                 moved = await move(tx, at, batch[-1].seq)
-                for event in batch:
-                    await self._handler.handle(self._services, tx, event)
-        except (DatabaseUnavailable, OutcomeUnknown, Overtaken):
-            raise
+                await handled(self._services, tx, self._handler, batch)
         except Exception as error:
+            if isinstance(error, Overtaken) or _is_outage(error):
+                raise
             seqs = [batch[0].seq, batch[-1].seq]
             logger.warning("a handler failed", handler=self._handler.name, seqs=seqs, exc_info=error)
             return error
@@ -223,11 +226,34 @@ class Runner:
                 return await move(tx, at, at.seq, attempts)
             letter = DeadLetter(name, event.seq, attempts, _said(error), self._services.clock.now())
             await tx.execute(insert(DEAD_LETTERS).values(values(letter)).on_conflict_do_nothing())
-            logger.error("a handler gave an event up", handler=name, seq=event.seq, exc_info=error)
-            return await move(tx, at, event.seq)
+            moved = await move(tx, at, event.seq)
+        logger.error("a handler gave an event up", handler=name, seq=event.seq, exc_info=error)
+        return moved
 
 
-def _said(error: Exception) -> str:
+async def handled(services: Services, tx: Transaction, handler: Handler, events: Iterable[RecordedEvent]) -> None:
+    """Have the handler react to each, in the time that it has for all of them together.
+
+    The transaction holds others up, on SQLite everybody who writes.
+    """
+    try:
+        async with asyncio.timeout(services.settings.handler_s) as patience:
+            for event in events:
+                await handler.handle(services, tx, event)
+    except OSError as error:  # TimeoutError is one
+        # As it is, the transaction would take it for a silence of the database.
+        limit = f"it took longer than {services.settings.handler_s:g} s"
+        raise HandlerFailed(limit if patience.expired() else _said(error)) from error
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether the database is gone, for which no handler can do anything: not so if it was only slow in an answer."""
+    return isinstance(error, DatabaseUnavailable | OutcomeUnknown) and not isinstance(error, TookTooLong)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, TookTooLong):
+        error = error.__cause__ or error
     return f"{type(error).__name__}: {error}".replace("\0", "")[:ERROR_LENGTH_MAX]
 
 
@@ -268,10 +294,10 @@ async def deal_again(services: Services, handler: Handler, event: RecordedEvent)
     try:
         async with services.database.write() as tx:
             await tx.execute(delete(DEAD_LETTERS).where(dead))
-            await handler.handle(services, tx, event)
-    except (DatabaseUnavailable, OutcomeUnknown):
-        raise
+            await handled(services, tx, handler, [event])
     except Exception as error:
+        if _is_outage(error):
+            raise
         logger.warning("a handler failed", handler=handler.name, seq=event.seq, exc_info=error)
         return f"{handler.name} at {event.seq}: {_said(error)}"
     return None

@@ -27,6 +27,8 @@ _SILENCE = (OSError, TimeoutError, sqlalchemy.exc.TimeoutError, asyncpg.Internal
 CONNECT_S = 5.0
 _DRIVERS = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError)
 _CLOSED = "connection is closed"
+_BROKEN_OFF = {"57014", "55P03"}
+"""What PostgreSQL calls a statement that took too long, or that somebody cancelled, and a lock not had in time."""
 _SQLITE_LOST = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -42,6 +44,10 @@ class OutcomeUnknown(Exception):  # noqa: N818 - reason: the name says what is k
 
 class DatabaseUnavailable(Exception):  # noqa: N818 - reason: likewise
     """The database can't be reached, or did not answer in time; nothing was written."""
+
+
+class TookTooLong(DatabaseUnavailable):
+    """It is there; a statement of this one was broken off, or a lock not had in time. Nothing was written."""
 
 
 @dataclass
@@ -242,7 +248,7 @@ async def _commit(connection: AsyncConnection) -> None:
     try:
         await connection.commit()
     except DBAPIError as error:
-        if _lost(error):
+        if _lost(error) or _broken_off(error.orig):
             raise OutcomeUnknown("the database did not confirm the commit") from error
         raise
     except _SILENCE as error:
@@ -254,15 +260,23 @@ def _translated() -> Any:
     try:
         yield
     except DBAPIError as error:
+        if _broken_off(error.orig):
+            raise TookTooLong("the database did not answer in time") from error
         if _lost(error):
             raise DatabaseUnavailable("the database can't be reached") from error
         raise
     except _DRIVERS as error:  # as `rows` lets them through
+        if _broken_off(error):
+            raise TookTooLong("the database did not answer in time") from error
         if _says_lost(error):
             raise DatabaseUnavailable("the database can't be reached") from error
         raise
     except _SILENCE as error:
         raise DatabaseUnavailable("the database can't be reached") from error
+
+
+def _broken_off(error: BaseException | None) -> bool:
+    return getattr(error, "sqlstate", None) in _BROKEN_OFF
 
 
 def _lost(error: DBAPIError) -> bool:
@@ -282,8 +296,8 @@ def _says_lost(error: BaseException | None) -> bool:
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_LOST
     state = getattr(error, "sqlstate", None)
     if state is not None:
-        # 08: connection, 53: resources, 57: shut down or cancelled by a timeout, 55P03: lock timeout
-        return state[:2] in {"08", "53", "57"} or state == "55P03"
+        # 08: connection, 53: resources, 57: shut down
+        return state[:2] in {"08", "53", "57"}
     return isinstance(error, asyncpg.InterfaceError) and _CLOSED in str(error)
 
 

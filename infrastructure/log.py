@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from infrastructure.statements import one_of
 from models.archives import ArchiveRow
 from models.cursors import CursorExpired
 from models.enums import AggregateType
@@ -175,7 +176,7 @@ def conditions(chosen: EventFilter) -> list[ColumnElement[bool]]:
         # It says nothing more, but that index has them in the order of the log, and a portfolio has many.
         found.append(EVENTS.c.portfolio_id == chosen.aggregate_id)
     if chosen.types is not None:
-        found.append(EVENTS.c.type.in_(sorted(chosen.types)))
+        found.append(one_of(EVENTS.c.type, chosen.types))
     if chosen.version_max is not None:
         found.append(EVENTS.c.version <= chosen.version_max)
     if chosen.since is not None:

@@ -44,7 +44,7 @@ class Operations(Collector):
         for labels, count in self._outcomes.items():
             counted.add_metric(labels, count)
         took = HistogramMetricFamily("tradegraph_operation_seconds", "How long operations took.", labels=["kind"])
-        bounds = [*map(str, SECONDS), "+Inf"]
+        bounds = [*(str(float(bound)) for bound in SECONDS), "+Inf"]
         for kind, buckets in self._buckets.items():
             took.add_metric([kind], list(zip(bounds, itertools.accumulate(buckets), strict=True)), self._sums[kind])
         yield counted

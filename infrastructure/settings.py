@@ -68,7 +68,7 @@ class Settings(LimitSettings):
     executor: Literal["compiled", "interpreted"] = "compiled"
     """What executes operations: plans that are compiled once for each, or graphql-core's interpreter."""
     body_bytes_max: int = Field(default=256 * 1024, ge=1024)
-    json_depth_max: int = Field(default=64, ge=8)
+    json_depth_max: int = Field(default=64, ge=8, le=512)
     document_tokens_max: int = Field(default=2000, ge=100)
     document_chars_max: int = Field(default=64 * 1024, ge=1024)
     documents_max: int = Field(default=1000, ge=1)
@@ -82,6 +82,8 @@ class Settings(LimitSettings):
     """Answers from this size on are compressed for who takes them so; 0: none."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins, with commas between them, whose pages may ask from a browser, over websockets too; `*`: any."""
+    cors_headers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Headers that those pages may send besides the API's own, likewise (`traceparent`, say); `*`: any."""
     socket_init_ms: int = Field(default=5000, ge=1)
     """How long a websocket may wait before it says who it is."""
     socket_frame_bytes_max: int = Field(default=64 * 1024, ge=1024)
@@ -145,6 +147,8 @@ class Settings(LimitSettings):
     """How often a handler tries an event before that is a dead letter."""
     handler_pause_ms: int = Field(default=100, ge=1)
     """How long it waits before it tries again; each time twice as long, up to half a minute."""
+    handler_timeout_ms: int | None = Field(default=None, ge=1)
+    """How long it may take over what it does at once; not set: 5,000, and 2,000 on SQLite, where all writers wait."""
 
     cache: bool = True
     """Whether what is only shown is kept between reads; what decides money or risk never is."""
@@ -193,7 +197,7 @@ class Settings(LimitSettings):
             raise ValueError("REDIS_URL has to start with redis://, rediss:// or unix://")
         return url
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "cors_headers", mode="before")
     @classmethod
     def _apart(cls, given: object) -> object:
         return tuple(each.strip() for each in given.split(",") if each.strip()) if isinstance(given, str) else given
@@ -253,6 +257,12 @@ class Settings(LimitSettings):
     def archive_folder(self) -> Path:
         """Where archived events are kept."""
         return self.archive or self.home / "archive"
+
+    @property
+    def handler_s(self) -> float:
+        """How long a handler may take over what it does at once."""
+        own_ms = 2000 if self.url.startswith("sqlite") else 5000
+        return (self.handler_timeout_ms or own_ms) / 1000
 
     @property
     def embedded(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Dialect, Text, bindparam
+from sqlalchemy import BindParameter, ColumnElement, Dialect, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -45,6 +45,18 @@ class Several(TypeDecorator[Sequence[Any]]):
         return orjson.dumps(values if stored is None else [stored(each) for each in values]).decode()
 
 
+class Somewhere(TypeDecorator[str]):
+    """Text that is looked for anywhere in another, as LIKE's pattern with the escape `/`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str:
+        """To the database."""
+        escaped = (value or "").replace("/", "//").replace("%", "/%").replace("_", "/_")
+        return f"%{escaped}%"
+
+
 class Among(ColumnElement[Any]):
     """Whether a column has one of the values of the parameter `name`: the text is the same for any number of them."""
 
@@ -52,8 +64,25 @@ class Among(ColumnElement[Any]):
     # As a Boolean it would be compared to 1 on SQLite, and no index found for it.
     type = NULLTYPE
 
-    def __init__(self, column: ColumnElement[Any], name: str) -> None:
-        self.column, self.values = column, bindparam(name, type_=Several(column.type))
+    def __init__(self, column: ColumnElement[Any], name: str, *, sought: bool = True) -> None:
+        self.column, self.values, self.sought = column, bindparam(name, type_=Several(column.type)), sought
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """In a choice, many values that are the parameter `name`."""
+
+    name: str
+
+
+def one_of(column: ColumnElement[Any], given: Any, *, sought: bool = True) -> ColumnElement[bool]:
+    """Whether a column has one of the values: of `Many`, of one that is a parameter, or of those that stay as they are.
+
+    Where it is not `sought` by many, rows are read in another order, and those that have none of the values left out.
+    """
+    if isinstance(given, Many):
+        return Among(column, given.name, sought=sought)
+    return column == given if isinstance(given, BindParameter) else column.in_(sorted(given))
 
 
 @compiles(Among)
@@ -61,7 +90,9 @@ def _any_of(among: Among, compiler: SQLCompiler, **options: Any) -> str:
     column, values = compiler.process(among.column, **options), compiler.process(among.values, **options)
     if compiler.dialect.name == "postgresql":
         return f"{column} = ANY ({values})"
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - reason: both are SQLAlchemy's
+    # With a plus SQLite looks for no index of it.
+    plus = "" if among.sought else "+"
+    return f"{plus}{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - reason: both are SQLAlchemy's
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 from infrastructure.cache import Kind, Tag
 from infrastructure.pages import ordered, pages_of
 from infrastructure.rows import columns
-from infrastructure.statements import Among, Row, Statement
+from infrastructure.statements import Among, Many, Row, Statement
 from models.errors import BadRequest
 from models.payloads import written
 from resolvers.caching import Kept, through_cache
@@ -27,6 +27,7 @@ T = TypeVar("T")
 KEY_BITS = 64
 STATEMENTS_MAX = 128
 """Statements that a list keeps compiled."""
+MANY = tuple, frozenset
 SIZE = bindparam("size", type_=Integer())
 """How many rows of each parent."""
 
@@ -105,7 +106,8 @@ class Form(NamedTuple):
 class Listing(Generic[T]):
     """A list of `kind` that can be paged in the order of `keys`, whose last one is unique.
 
-    `parent` is the column that says whose list it is; `conditions` turns what the caller chose (hashable) into SQL.
+    `parent` is the column that says whose list it is; `conditions` turns what the caller chose (hashable) into SQL, in
+    which what may be anything (text, several words) is a parameter: `one_of`.
     With `owned`, only the viewer's rows are there. With `kept`, pages are cached.
     """
 
@@ -133,6 +135,7 @@ class Listing(Generic[T]):
         ]
         self.owned, self.descending, self.conditions = owned, descending, conditions
         self._statements: dict[Hashable, Statement] = {}
+        """What was used last comes last."""
         self._cached: Kind[PageKey, list[T]] | None = None
         self._counted: Kind[CountKey, int] | None = None
         if kept is not None:
@@ -220,17 +223,46 @@ class Listing(Generic[T]):
 
     def _built(self, way: Hashable, chosen: Any, build: Callable[[Any], Select[Any]]) -> Statement:
         """The statement of that way for all that is chosen alike, built the first time."""
-        alike, named = _named(chosen)
-        statement = self._statements.get((way, alike))
-        if statement is None:
-            if len(self._statements) >= STATEMENTS_MAX:
-                self._statements.clear()
-            statement = self._statements[way, alike] = Statement(build(named))
+        alike, named = self._named(chosen)
+        statement = self._statements.pop((way, alike), None) or Statement(build(named))
+        self._statements[way, alike] = statement
+        if len(self._statements) > STATEMENTS_MAX:
+            del self._statements[next(iter(self._statements))]
         return statement
+
+    def _varying(self, chosen: Any) -> dict[str, Any]:
+        """What of a choice (a dataclass) is a parameter of its statement, by its field.
+
+        That is all but what there are few of: a word of ours, yes or no.
+        """
+        fields: Iterable[str] = getattr(type(chosen), "__dataclass_fields__", ())
+        given = {name: getattr(chosen, name) for name in fields}
+        return {
+            name: value
+            for name, value in given.items()
+            if isinstance(value, UUID | datetime | str | int | tuple) and not isinstance(value, StrEnum | bool)
+        }
+
+    def _named(self, chosen: Any) -> tuple[Hashable, Any]:
+        """What is the same in all choices that have the same statement, and the choice with parameters for the rest."""
+        varying = self._varying(chosen)
+        if not varying:
+            return chosen, chosen
+        # One of many is found in order where several are not.
+        alone = frozenset(name for name, value in varying.items() if not isinstance(value, MANY) or len(value) == 1)
+        named: dict[str, Any] = {
+            name: bindparam(_parameter(name)) if name in alone else Many(_parameter(name)) for name in varying
+        }
+        return (replace(chosen, **dict.fromkeys(varying)), tuple(varying), alone), replace(chosen, **named)
 
     def _values(self, ctx: Context, chosen: Any, parents: list[Hashable]) -> dict[str, Any]:
         owner = {"owner": ctx.owner_id} if self.owned else {}
-        return _varying(chosen) | owner | {"parents": parents, "parent": parents[0]}
+        varying = self._varying(chosen).items()
+        given = {
+            _parameter(name): next(iter(value)) if isinstance(value, MANY) and len(value) == 1 else value
+            for name, value in varying
+        }
+        return given | owner | {"parents": parents, "parent": parents[0]}
 
     def _edges(self, ctx: Context, args: PageArgs) -> dict[str, Any]:
         """What the cursors say, as parameters; raises `BadRequest` for what is none."""
@@ -291,21 +323,8 @@ class Listing(Generic[T]):
         return pages_of(dialect, page, column, keys, down=down)
 
 
-def _varying(chosen: Any) -> dict[str, Any]:
-    """What of a choice (a dataclass) is a parameter of its statement."""
-    fields: Iterable[str] = getattr(type(chosen), "__dataclass_fields__", ())
-    given = {name: getattr(chosen, name) for name in fields}
-    return {f"chosen_{name}": value for name, value in given.items() if isinstance(value, UUID | datetime)}
-
-
-def _named(chosen: Any) -> tuple[Hashable, Any]:
-    """What is the same in all choices that have the same statement, and the choice with parameters for the rest."""
-    varying = _varying(chosen)
-    if not varying:
-        return chosen, chosen
-    alike = replace(chosen, **dict.fromkeys((name.removeprefix("chosen_") for name in varying), None))
-    named = replace(chosen, **{name.removeprefix("chosen_"): bindparam(name) for name in varying})
-    return (alike, *varying), named
+def _parameter(field: str) -> str:
+    return f"chosen_{field}"
 
 
 def _count(of: ColumnElement[Any]) -> Select[Any]:

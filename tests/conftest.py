@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from redis import Redis
 
 from infrastructure.budgets.limiter import Limiter
@@ -34,6 +35,9 @@ BACKENDS = ("sqlite", "postgresql")
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("tradegraph", deadline=None)
 hypothesis.settings.load_profile("tradegraph")
+
+# As processes have it: a traceback with every local variable takes a second, in which the loop stands.
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 
 @pytest.fixture(scope="session")

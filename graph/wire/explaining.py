@@ -11,6 +11,7 @@ from graphql import (
     GraphQLSchema,
     ListValueNode,
     Node,
+    ObjectFieldNode,
     ObjectValueNode,
     ValueNode,
     VariableNode,
@@ -21,23 +22,48 @@ from graphql import (
 from graph.codes import Code
 
 _OF_VARIABLE = re.compile(r"Variable '\$(\w+)' has invalid value(?: at ([^:]+))?:")
+_OF_OBJECT = re.compile(
+    r"(Expected value of type '[^']+' (?:(?:not )?to include \w+ field '([^']+)'|to be an object).*?)"
+    r"(?:, | )[Ff]ound: .*",
+    re.DOTALL,
+)
+_OF_STRING = re.compile(r"(String cannot represent a non string value): .*", re.DOTALL)
 _OF_ENUM = re.compile(r"'(\w+)' enum|[Ee]num '(\w+)'")
 
 
 def of_document(error: GraphQLError, document: DocumentNode, schema: GraphQLSchema, *, suggests: bool) -> GraphQLError:
     """An error of validation. A value that does not fit is the caller's input, wherever it was written."""
     node = error.nodes[0] if error.nodes else None
-    if not isinstance(node, ValueNode) or isinstance(node, VariableNode):
+    if not isinstance(node, ValueNode | ObjectFieldNode) or isinstance(node, VariableNode):
         return _told(error, Code.GRAPHQL_VALIDATION_FAILED, None)
+    member = _without_values(error)
     _add_allowed(error, schema, suggests=suggests)
-    return _told(error, Code.BAD_USER_INPUT, _argument_of(node, document))
+    return _told(error, Code.BAD_USER_INPUT, _way(_argument_of(node, document), member))
 
 
 def of_variables(error: GraphQLError, schema: GraphQLSchema, *, suggests: bool) -> GraphQLError:
     """An error of a variable's value."""
     found = _OF_VARIABLE.match(error.message)
+    member = _without_values(error)
     _add_allowed(error, schema, suggests=suggests)
-    return _told(error, Code.BAD_USER_INPUT, f"{found[1]}{found[2] or ''}" if found else None)
+    return _told(error, Code.BAD_USER_INPUT, _way(f"{found[1]}{found[2] or ''}" if found else None, member))
+
+
+def _without_values(error: GraphQLError) -> str | None:
+    """Leave out what was given where that may be a whole object, or a text: passwords are in such.
+
+    Answers with the member of the object that is missing or too many, if that is what is wrong.
+    """
+    error.message = _OF_STRING.sub(r"\1.", error.message)
+    found = _OF_OBJECT.search(error.message)
+    if found is None:
+        return None
+    error.message = f"{error.message[: found.start()]}{found[1]}" + ("" if found[1].endswith("?") else ".")
+    return found[2]
+
+
+def _way(way: str | None, member: str | None) -> str | None:
+    return way if way is None or member is None or way.endswith(f".{member}") else f"{way}.{member}"
 
 
 def _told(error: GraphQLError, code: Code, argument: str | None) -> GraphQLError:
@@ -50,7 +76,8 @@ def _add_allowed(error: GraphQLError, schema: GraphQLSchema, *, suggests: bool) 
     found = _OF_ENUM.search(error.message)
     kind = schema.get_type(found[1] or found[2]) if found else None
     if suggests and isinstance(kind, GraphQLEnumType):
-        error.message = f"{error.message.rstrip('.')}. It has to be one of {', '.join(kind.values)}."
+        said = error.message if error.message.endswith("?") else f"{error.message.rstrip('.')}."
+        error.message = f"{said.replace('?.', '?')} It has to be one of {', '.join(kind.values)}."
 
 
 def _argument_of(node: Node, document: DocumentNode) -> str | None:
@@ -73,7 +100,7 @@ def _values(way: str, value: ValueNode) -> Iterator[tuple[str, Node]]:
     yield way, value
     if isinstance(value, ObjectValueNode):
         for field in value.fields:
-            yield way, field
+            yield f"{way}.{field.name.value}", field
             yield from _values(f"{way}.{field.name.value}", field.value)
     elif isinstance(value, ListValueNode):
         for number, item in enumerate(value.values):

@@ -17,6 +17,10 @@ class Malformed(Exception):  # noqa: N818 - reason: an answer, not an error of t
     """It is no request of GraphQL; the message says what is wrong."""
 
 
+class Unaskable(Malformed):
+    """It is one by its form, and yet can't be asked."""
+
+
 @dataclass(slots=True)
 class GraphQLRequest:
     """One operation as it was asked for.
@@ -48,18 +52,18 @@ class GraphQLRequest:
         if name is not None and not isinstance(name, str):
             raise Malformed("`operationName` has to be a string or null.")
         if _NUL_WRITTEN.search(query) or (variables and _has_nul(variables)):
-            raise Malformed(NUL)
+            raise Unaskable(NUL)
         return cls(query, name, variables, extensions, sha256)
 
 
 def _sha256(extensions: Mapping[str, Any] | None) -> str | None:
-    """What a persisted query is named by; raises `Malformed` for what is no such name."""
+    """What a persisted query is named by; raises `Unaskable` for what is no such name."""
     persisted = (extensions or {}).get("persistedQuery")
     if persisted is None:
         return None
     found = persisted.get("sha256Hash") if isinstance(persisted, dict) and persisted.get("version") == 1 else None
     if not isinstance(found, str) or not _SHA256.fullmatch(found):
-        raise Malformed(
+        raise Unaskable(
             "`persistedQuery` has to have `version` 1, and as `sha256Hash` 64 hexadecimal digits in small letters."
         )
     return found
@@ -78,8 +82,18 @@ def decoded(content: bytes | str, depth_max: int) -> Any:
             raise Malformed(f"The JSON is nested more than {depth_max} deep.")
         _UNIQUE.raw_decode(text.lstrip())
     except orjson.JSONDecodeError as error:
-        raise Malformed(f"This is no JSON in UTF-8: {error}.") from None
+        raise Malformed(_what_is_wrong(error, content, depth_max)) from None
     return value
+
+
+def _what_is_wrong(error: orjson.JSONDecodeError, content: bytes | str, depth_max: int) -> str:
+    """In our own words: a decoder's are for who wrote the decoder."""
+    if not content:
+        return "There is nothing: it has to be JSON in UTF-8."
+    if "depth" in error.msg:
+        return f"The JSON is nested more than {depth_max} deep."
+    at = f", from line {error.lineno}, column {error.colno} on" if error.pos else ""
+    return f"This is no JSON in UTF-8{at}."
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> None:

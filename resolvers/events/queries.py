@@ -87,6 +87,12 @@ class EventListing(Listing[RecordedEvent]):
         """The number in a cursor."""
         return [place_of(ctx, cursor, argument)]
 
+    def _varying(self, chosen: Any) -> dict[str, Any]:
+        found = super()._varying(chosen)
+        # Of everybody's events, each type is looked for by itself (`log.branches`).
+        apart = chosen.types is None or (self.parent is None and chosen.visible_to is None)
+        return found if apart else {**found, "types": chosen.types}
+
     def _statement(self, dialect: Dialect, chosen: Any, form: Form) -> Select[Any]:
         if self.parent is not None:
             return super()._statement(dialect, chosen, form)

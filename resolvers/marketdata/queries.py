@@ -1,13 +1,15 @@
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, or_, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure.candle_store import daily_closes
 from infrastructure.rows import columns, table
 from infrastructure.services import Services
+from infrastructure.statements import Somewhere, one_of
 from models.candles import LENGTHS, Candle
 from models.enums import AssetClass, CandleInterval
 from models.errors import BadRequest
@@ -130,15 +132,16 @@ def _conditions(chosen: InstrumentChoice) -> Sequence[ColumnElement[bool]]:
     if chosen.asset_class is not None:
         found.append(INSTRUMENTS.c.asset_class == chosen.asset_class)
     if chosen.symbols is not None:
-        found.append(INSTRUMENTS.c.symbol.in_(chosen.symbols))
+        found.append(one_of(INSTRUMENTS.c.symbol, chosen.symbols))
     if chosen.search is not None:
         found.append(_matches(chosen.search))
     return found
 
 
-def _matches(search: str) -> ColumnElement[bool]:
-    symbol, name = INSTRUMENTS.c.symbol, INSTRUMENTS.c.name
-    return symbol.icontains(search, autoescape=True) | name.icontains(search, autoescape=True)
+def _matches(search: Any) -> ColumnElement[bool]:
+    """Whether the parameter `search` is somewhere in the symbol or the name, in small letters or large."""
+    pattern = func.lower(type_coerce(search, Somewhere()))
+    return or_(*(func.lower(each).like(pattern, escape="/") for each in (INSTRUMENTS.c.symbol, INSTRUMENTS.c.name)))
 
 
 CATALOGUE = Listing(

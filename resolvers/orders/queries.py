@@ -1,7 +1,7 @@
 """What can be asked of orders and fills."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 
 from infrastructure.rows import columns, read_all
 from infrastructure.services import Services
+from infrastructure.statements import one_of
 from models.enums import AggregateType, OrderDirection, OrderOrderField, OrderSide, OrderStatus, OrderType
 from models.errors import refuse_if
 from models.facts import OrderAsOf
@@ -34,6 +35,15 @@ class OrderChoice:
     side: OrderSide | None = None
     placed_from: datetime | None = None
     placed_to: datetime | None = None
+    only_working: bool = False
+    """Whether none but such as can still change are asked for; said by `_indexed`."""
+
+
+def _indexed(chosen: OrderChoice) -> OrderChoice:
+    if chosen.statuses is None:
+        return chosen
+    statuses = set(chosen.statuses)
+    return replace(chosen, statuses=tuple(sorted(statuses)), only_working=statuses <= set(WORKING))
 
 
 def _conditions(chosen: OrderChoice) -> Sequence[ColumnElement[bool]]:
@@ -46,10 +56,10 @@ def _conditions(chosen: OrderChoice) -> Sequence[ColumnElement[bool]]:
         if value is not None:
             found.append(column == value)
     if chosen.statuses is not None:
-        found.append(ORDERS.c.status.in_(chosen.statuses))
-        if set(chosen.statuses) <= set(WORKING):
-            # It says nothing more, but what works has an index of its own, which is small.
-            found.append(IS_WORKING)
+        found.append(one_of(ORDERS.c.status, chosen.statuses, sought=False))
+    if chosen.only_working:
+        # It says nothing more, but what works has an index of its own, which is small.
+        found.append(IS_WORKING)
     if chosen.placed_from is not None:
         found.append(ORDERS.c.placed_at >= chosen.placed_from)
     if chosen.placed_to is not None:
@@ -126,14 +136,14 @@ def orders_of_owner(
     ctx: Context, owner_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
 ) -> Awaitable[Page[Order]]:
     """A page of a user's orders."""
-    return ORDERS_OF_OWNER[sorting].page(ctx, args, chosen, owner_id)
+    return ORDERS_OF_OWNER[sorting].page(ctx, args, _indexed(chosen), owner_id)
 
 
 def orders_of_portfolio(
     ctx: Context, portfolio_id: UUID, args: PageArgs, chosen: OrderChoice, sorting: OrderSorting = NEWEST_FIRST
 ) -> Awaitable[Page[Order]]:
     """A page of a portfolio's orders."""
-    return ORDERS_OF_PORTFOLIO[sorting].page(ctx, args, chosen, portfolio_id)
+    return ORDERS_OF_PORTFOLIO[sorting].page(ctx, args, _indexed(chosen), portfolio_id)
 
 
 def fills_of_order(ctx: Context, parent: Order, args: PageArgs) -> Awaitable[Page[Fill]]:

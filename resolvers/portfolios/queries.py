@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement
 
+from infrastructure.statements import one_of
 from models.enums import TransactionKind
 from models.portfolios import Portfolio, TradingStatus, Transaction, TransactionRow, stricter
 from models.positions import Position
@@ -38,7 +39,7 @@ class TransactionChoice:
 def _conditions(chosen: TransactionChoice) -> Sequence[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if chosen.kinds is not None:
-        found.append(TRANSACTIONS.c.kind.in_(chosen.kinds))
+        found.append(one_of(TRANSACTIONS.c.kind, chosen.kinds))
     if chosen.since is not None:
         found.append(TRANSACTIONS.c.occurred_at >= chosen.since)
     if chosen.until is not None:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, select
 
 from infrastructure import log
 from infrastructure.rows import columns
+from infrastructure.statements import one_of
 from models.enums import AggregateType
 from models.positions import Position, PositionRow
 from models.trades import TradeSummary
@@ -29,9 +30,11 @@ class PositionChoice:
 
 
 def _conditions(chosen: PositionChoice) -> Sequence[ColumnElement[bool]]:
-    found = [POSITIONS.c.closed_at.is_(None) if chosen.open else POSITIONS.c.closed_at.is_not(None)]
+    found: list[ColumnElement[bool]] = [
+        POSITIONS.c.closed_at.is_(None) if chosen.open else POSITIONS.c.closed_at.is_not(None)
+    ]
     if chosen.symbols is not None:
-        found.append(POSITIONS.c.symbol.in_(chosen.symbols))
+        found.append(one_of(POSITIONS.c.symbol, chosen.symbols))
     return found
 
 

@@ -81,8 +81,9 @@ async def raise_alert(services: Services, tx: Transaction, event: RecordedEvent)
 
 
 async def _pause(services: Services, tx: Transaction, alert: RiskAlert) -> None:
+    """Until somebody resumes it: a pause that would end by itself is written anew, without an end."""
     portfolio = await store.lock(tx, alert.portfolio_id, None)
-    if portfolio is None or portfolio.trading_state is TradingState.PAUSED:
+    if portfolio is None or (portfolio.trading_state is TradingState.PAUSED and portfolio.resume_after is None):
         return
     status = TradingStatus(TradingState.PAUSED, f"Risk limit breached: {alert.message}", services.clock.now(), None)
     await write_status(tx, portfolio, status, EventType.TRADING_PAUSED, None)

@@ -6,9 +6,21 @@ from collections.abc import Iterable
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
-from infrastructure.bus import IDLE_MAX, Bus, Handler, Overtaken, Reaction, Runner, checkpoint, dead_letters, move
-from infrastructure.database import Transaction
+from infrastructure.bus import (
+    IDLE_MAX,
+    Bus,
+    Handler,
+    Overtaken,
+    Reaction,
+    Runner,
+    checkpoint,
+    dead_letters,
+    deal_again,
+    move,
+)
+from infrastructure.database import Database, DatabaseUnavailable, Transaction
 from infrastructure.services import Services
 from models.enums import EventType
 from models.events import Event, RecordedEvent
@@ -176,6 +188,83 @@ async def test_handler_when_it_failed_before_a_restart_then_that_is_counted(serv
     await drain(services, [handler])
     assert given == [1]
     assert [letter.attempts for letter in await dead_letters(services)] == [3]
+
+
+async def hang(_services: Services, tx: Transaction, event: RecordedEvent) -> None:
+    tx.record(answered(event))
+    await asyncio.Event().wait()
+
+
+async def unanswered(_services: Services, tx: Transaction, event: RecordedEvent) -> None:
+    tx.record(answered(event))
+    raise ConnectionRefusedError("nobody there")
+
+
+@pytest.mark.parametrize(
+    ("react", "error"),
+    [
+        (hang, "HandlerFailed: it took longer than 0.05 s"),
+        (unanswered, "HandlerFailed: ConnectionRefusedError: nobody there"),
+    ],
+)
+async def test_handler_when_it_hangs_or_is_not_answered_outside_the_database_then_that_is_its_failure(
+    services: Services, react: Reaction, error: str
+) -> None:
+    services = quick(services, handler_timeout_ms=50)
+    handler = Handler("failing", CASH, react)
+    await from_the_beginning(services, [handler])
+    await append(services, 2)
+    await drain(services, [handler])
+    assert await dead_letters(services) == [DeadLetter("failing", seq, 3, error, START) for seq in (1, 2)]
+    assert await answers(services) == []
+    assert await checkpoint(services, "failing") == Checkpoint("failing", 2, 0)
+    assert [each.error for each in await dealt_with_again(services, handler)] == [error] * 2
+
+
+async def dealt_with_again(services: Services, handler: Handler) -> list[DeadLetter]:
+    """The dead letters after each was tried once more."""
+    for event in (await whole_log(services.database))[:2]:
+        assert await deal_again(services, handler, event) is not None
+    return await dead_letters(services)
+
+
+async def test_handler_when_a_statement_of_its_own_takes_too_long_then_that_is_its_failure(
+    services: Services,
+) -> None:
+    if services.database.dialect == "sqlite":
+        pytest.skip("its statements have no timeout")
+    services = quick(services, statement_timeout_ms=1000, lock_timeout_ms=500, handler_attempts=2)
+    hasty = dataclasses.replace(services, database=Database(services.settings))
+    ways = {1: "SELECT pg_sleep(60)", 2: "LOCK TABLE portfolios", 3: "SELECT 1"}
+
+    async def react(services: Services, tx: Transaction, event: RecordedEvent) -> None:
+        await tx.execute(text(ways[event.seq]))
+        await answer(services, tx, event)
+
+    handler = Handler("slow", CASH, react)
+    await from_the_beginning(services, [handler])
+    await append(services, 3)
+    async with services.database.write() as tx:
+        await tx.execute(text("LOCK TABLE portfolios"))
+        await drain(hasty, [handler])
+    await hasty.database.close()
+    assert [(letter.seq, letter.attempts) for letter in await dead_letters(services)] == [(1, 2), (2, 2)]
+    assert ["statement timeout" in letter.error for letter in await dead_letters(services)] == [True, False]
+    assert ["lock timeout" in letter.error for letter in await dead_letters(services)] == [False, True]
+    assert await answers(services) == [3]
+
+
+async def test_handler_when_the_database_is_gone_then_it_waits_and_nothing_is_counted(services: Services) -> None:
+    async def react(_services: Services, _tx: Transaction, _event: RecordedEvent) -> None:
+        raise DatabaseUnavailable("gone")
+
+    handler = Handler("failing", CASH, react)
+    await from_the_beginning(services, [handler])
+    await append(services, 1)
+    with pytest.raises(DatabaseUnavailable, match="gone"):
+        await drain(services, [handler])
+    assert await checkpoint(services, "failing") == Checkpoint("failing", 0, 0)
+    assert await dead_letters(services) == []
 
 
 async def test_bus_when_one_handler_fails_for_long_then_the_others_go_on(services: Services) -> None:

@@ -1,6 +1,7 @@
 """Breached limits are told once while they stay so, and what is critical pauses trading."""
 
 from collections.abc import Awaitable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -200,6 +201,38 @@ async def test_limit_when_it_is_critical_then_its_breach_pauses_trading_once_als
     assert await replay_from(services, BREACHED, 0) == (1, [])
     assert (await trader.portfolio()).trading_state is TradingState.ACTIVE
     assert await head(services) == before
+
+
+@pytest.mark.parametrize("reduce_only", [False, True])
+async def test_limit_when_it_is_critical_and_trading_is_paused_for_a_while_then_it_stays_paused(
+    services: Services, trader: Trader, clock: ManualClock, *, reduce_only: bool
+) -> None:
+    until = clock.now() + timedelta(minutes=1)
+    await pause_trading(trader.ctx, trader.portfolio_id, "Lunch", until, reduce_only=reduce_only)
+    await set_risk_limit(trader.ctx, trader.portfolio_id, POSITION, D(800), Severity.CRITICAL)
+    clock.advance(seconds=30)
+    await drain(services)
+    paused = await trader.portfolio()
+    assert (paused.trading_state, paused.trading_reason, paused.trading_since, paused.resume_after) == (
+        TradingState.PAUSED,
+        "Risk limit breached: MAX_POSITION_NOTIONAL is 900, at most 800 is allowed.",
+        clock.now(),
+        None,
+    )
+    clock.advance(minutes=1)
+    assert await resume_due(services) == 0
+    assert await trader.portfolio() == paused
+
+
+async def test_limit_when_it_is_critical_and_trading_is_paused_without_end_then_that_pause_stands(
+    services: Services, trader: Trader
+) -> None:
+    await pause_trading(trader.ctx, trader.portfolio_id, "Holidays", None, reduce_only=False)
+    await set_risk_limit(trader.ctx, trader.portfolio_id, POSITION, D(800), Severity.CRITICAL)
+    paused = await trader.portfolio()
+    await drain(services)
+    assert len(await alerts(services)) == 1
+    assert await trader.portfolio() == paused
 
 
 async def test_limit_when_what_is_held_has_no_price_then_it_is_left_as_it_was(

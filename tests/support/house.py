@@ -35,7 +35,12 @@ UPDATE market_state SET trading_state = 'ACTIVE', trading_reason = NULL, trading
 """
 
 
-PATIENCE = {"operation_ms": 60_000, "statement_timeout_ms": 60_000, "lock_timeout_ms": 60_000}
+PATIENCE = {
+    "operation_ms": 60_000,
+    "statement_timeout_ms": 60_000,
+    "lock_timeout_ms": 60_000,
+    "handler_timeout_ms": 60_000,
+}
 """On a busy machine nothing is given up that its test is not about."""
 
 

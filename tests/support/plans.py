@@ -83,7 +83,8 @@ async def faults(connection: AsyncConnection, statement: Statement) -> list[str]
     steps = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters)).all()
     found = [fault for step in steps if (fault := _of_step(step.detail, statement.sql))]
     for sort in (step for step in steps if step.detail == "USE TEMP B-TREE FOR ORDER BY"):
-        beside = [step.detail for step in steps if step.parent == sort.parent]
+        # A list of values that is a parameter is read once, and is none of the page's rows.
+        beside = [each.detail for each in steps if each.parent == sort.parent and "LIST SUBQUERY" not in each.detail]
         if "LIMIT" in statement.sql and any(re.match(rf"(SEARCH|SCAN) ({_NAMES})\b", each) for each in beside):
             found += [f"sort for a page: {each}" for each in beside if not any(few in each for few in FEW)]
     return found

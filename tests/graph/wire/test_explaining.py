@@ -41,6 +41,50 @@ def test_value_when_it_does_not_fit_then_the_error_names_its_argument_and_what_i
     assert said in error["message"]
 
 
+LOGIN = "mutation ($i: LoginInput!) { login(input: $i) { accessToken } }"
+SECRET = "hunter2-secret"
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "argument", "said"),
+    [
+        (LOGIN, {"i": {"password": SECRET}}, "i.email", "to include required field 'email'."),
+        (
+            LOGIN,
+            {"i": {"emaill": "a", "email": "a", "password": SECRET}},
+            "i.emaill",
+            "'emaill'. Did you mean 'email'?",
+        ),
+        (LOGIN, {"i": [SECRET]}, "i", "'LoginInput' to be an object."),
+        (LOGIN, {"i": {"email": "a", "password": [SECRET]}}, "i.password", "represent a non string value."),
+        (
+            f'mutation {{ login(input: {{ password: "{SECRET}" }}) {{ accessToken }} }}',
+            None,
+            "input.email",
+            "to include required field 'email'.",
+        ),
+        (
+            f'mutation {{ login(input: {{ emaill: "a", email: "a", password: "{SECRET}" }}) {{ accessToken }} }}',
+            None,
+            "input.emaill",
+            "'emaill'. Did you mean 'email'?",
+        ),
+        ("{ orders(filter: { sidee: BUY }) { totalCount } }", None, "filter.sidee", "unknown field 'sidee'"),
+    ],
+)
+def test_object_when_it_does_not_fit_then_the_error_names_the_member_and_repeats_nothing_of_it(
+    services: Services, query: str, variables: Any, argument: str, said: str
+) -> None:
+    pipeline = Pipeline(SCHEMA, services.settings)
+    prepared = pipeline.prepare(GraphQLRequest(query, None, variables), anonymous(services))
+    assert prepared.refusal is not None
+    assert SECRET not in str(prepared.refusal.errors)
+    [error] = [each for each in prepared.refusal.errors if each["extensions"].get("argument") == argument]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
+    assert said in error["message"]
+    assert "?." not in error["message"]
+
+
 def test_value_when_the_schema_is_not_for_everybody_then_what_is_allowed_is_not_said(services: Services) -> None:
     settings = Settings(env="production", secret=services.settings.secret)
     pipeline = Pipeline(SCHEMA, settings)

@@ -16,6 +16,7 @@ from tests.support.wire import Client
 
 TYPENAME = {"query": "{ __typename }"}
 CREATE = "mutation ($input: CreatePortfolioInput!) { createPortfolio(input: $input) { portfolio { name } } }"
+NO_JSON = "This is no JSON in UTF-8."
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
@@ -116,18 +117,18 @@ async def test_body_when_it_does_not_come_in_time_then_it_is_408(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"\xff", "no JSON"),
-        (b'{"query": "\xed\xa0\x80"}', "no JSON"),
-        (b'{"query": "\\ud800"}', "no JSON"),
-        (b'{"query": "{ x }", "variables": {"a": NaN}}', "no JSON"),
-        (b'{"query": "{ x }", "variables": {"a": 1e999}}', "no JSON"),
-        (b'\xef\xbb\xbf{"query": "{ x }"}', "no JSON"),
-        (b'{"query": "{ x }"} {}', "no JSON"),
+        (b"", "There is nothing: it has to be JSON in UTF-8."),
+        (b"{", "This is no JSON in UTF-8, from line 1, column 2 on."),
+        (b"\xff", NO_JSON),
+        (b'{"query": "\xed\xa0\x80"}', NO_JSON),
+        (b'{"query": "\\ud800"}', "This is no JSON in UTF-8, from line 1, column 12 on."),
+        (b'{"query": "{ x }", "variables": {"a": NaN}}', "This is no JSON in UTF-8, from line 1, column 39 on."),
+        (b'{"query": "{ x }", "variables": {"a": 1e999}}', "This is no JSON in UTF-8, from line 1, column 39 on."),
+        (b'\xef\xbb\xbf{"query": "{ x }"}', NO_JSON),
+        (b'{"query": "{ x }"} {}', "This is no JSON in UTF-8, from line 1, column 20 on."),
         (b'{"query": "{ x }", "query": "{ y }"}', "the key 'query' twice"),
         (b'{"query": "{ x }", "variables": {"a": 1, "\\u0061": 2}}', "the key 'a' twice"),
-        (b'{"query": ' + b"[" * 100_000, "no JSON"),
+        (b'{"query": ' + b"[" * 100_000, "The JSON is nested more than 64 deep."),
         (b'{"query": "{ x }", "variables": {"a": ' + b"[" * 63 + b"]" * 63 + b"}}", "nested more than 64 deep"),
         (b"[]", "arrays of them are not taken"),
         (b"1", "has to be a JSON object"),
@@ -311,6 +312,16 @@ async def test_cors_when_an_origin_is_allowed_then_its_pages_may_ask_and_no_othe
             assert before.headers.get("access-control-allow-origin") == allowed
             assert answer.headers.get("access-control-allow-origin") == allowed
             assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(("allowed", "status"), [((), 400), (("traceparent",), 200), (("*",), 200)])
+async def test_cors_when_a_page_sends_headers_of_its_own_then_it_may_if_they_are_named(
+    having: Having, allowed: tuple[str, ...], status: int
+) -> None:
+    asking = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,traceparent"}
+    async with having(cors_origins=("https://app.example",), cors_headers=allowed) as client:
+        answer = await client.http.options("/graphql", headers=asking | {"origin": "https://app.example"})
+    assert answer.status_code == status
 
 
 async def test_cors_when_nothing_is_set_then_no_other_page_may_ask(client: Client) -> None:
