@@ -140,7 +140,7 @@ class PositionEvent:
     fill: Fill | None = strawberry.field(description="The fill that caused it.")
 
 
-@strawberry.type(description="Every open position of a portfolio at one moment.")
+@strawberry.type(description="Every open position of a portfolio at one moment, in place of whatever came before.")
 class PositionSnapshot:
     """Shows `resolvers.events.streams.PositionSnapshot`."""
 
@@ -303,7 +303,7 @@ class EventSubscriptions:
     positions: object = following(
         _keep_positions,
         "A portfolio's positions kept complete: a snapshot first, then each change, a heartbeat when nothing happens; "
-        "with an `after` that is too old, a new snapshot.",
+        "with an `after` that is too old, or where what comes next is archived before it was read, a new snapshot.",
         PositionUpdate,
     )
     position_events: PositionEvent = following(

@@ -15,7 +15,7 @@ from infrastructure.services import Services
 from models.errors import Unauthenticated
 
 UP, DOWN, LACKING, STALE, UNKNOWN = "up", "down", "lacking", "stale", "unknown"
-NEEDED = ("database", "migrations", "quotes")
+NEEDED = ("database", "migrations", "log", "quotes")
 """Without these nothing can be served."""
 
 
@@ -64,6 +64,7 @@ async def _states(services: Services) -> dict[str, str]:
         states = {"database": UP, "migrations": UP if await is_migrated(services.database) else LACKING}
     except DatabaseUnavailable:
         states = {"database": DOWN, "migrations": UNKNOWN}
+    states["log"] = UP if services.relay.reading else DOWN
     states["quotes"] = _quotes(services)
     if services.redis is not None:
         # Served without it too, only slower: it is no reason to send requests elsewhere.

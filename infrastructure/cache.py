@@ -126,7 +126,9 @@ class Cache:
 
     def _touch(self, event: Event | RecordedEvent, position: int) -> None:
         for tag in self._tags_of(event):
-            self._changed[tag] = max(position, self._changed.pop(tag, 0))
+            if self._changed.get(tag, -1) < position:
+                self._changed[tag] = position
+                self._changed.move_to_end(tag)
         while len(self._changed) > TAGS_MAX:
             _, oldest = self._changed.popitem(last=False)
             self._floor = max(self._floor, oldest)

@@ -53,8 +53,9 @@ class Known(Generic[T]):
         self._database.listeners.append(self.committed)
 
     async def begin(self, epoch: str, position: int) -> None:  # noqa: ARG002 - reason: as a relay's appliers have it
-        """Know nothing of before."""
+        """Know nothing of before, nor of what is being read."""
         self._clear()
+        self._readings.clear()
 
     def apply(self, events: Sequence[RecordedEvent]) -> None:
         """The log has gone on by these events."""
@@ -105,8 +106,8 @@ class Known(Generic[T]):
         try:
             value = await read()
         finally:
-            del self._readings[reading]
-        if changed.get(value.user_id, 0) <= value.seen:
+            whole = self._readings.pop(reading, None) is not None
+        if whole and changed.get(value.user_id, 0) <= value.seen:
             self._keep(key, value)
         if noted is None or noted < value.seen:
             await notes.note(value.user_id, value.seen)

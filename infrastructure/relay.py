@@ -3,12 +3,14 @@
 One reader a process. It looks up whom an event concerns by its owner, so that its cost does not grow with the number of
 the others. A follower that keeps up has what is new put into a bounded queue; one that is behind reads from the ring of
 the latest events, or from the table, so that a slow one costs no memory and loses nothing.
+
+A process that was held up for so long that what it has not read yet is archived begins anew behind that.
 """
 
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 from uuid import UUID
@@ -19,15 +21,17 @@ from infrastructure import log
 from infrastructure.background import Background
 from infrastructure.database import Database
 from infrastructure.statements import Statement
+from models.cursors import CursorExpired
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
 QUEUE_MAX = 256
 """Events that are kept for a follower; one that has more to come reads them from the log itself."""
 EVERYTHING = EventFilter()
-_NEXT = Statement(log.after(EVERYTHING, BATCH))
+_LAST_ARCHIVED = Statement(log.LAST_ARCHIVED)
 
 Told = Callable[[RecordedEvent], None]
+Missed = Callable[[], Awaitable[None]]
 
 logger = structlog.get_logger(__name__)
 
@@ -46,6 +50,7 @@ class Applier(Protocol):
 class _Listener:
     chosen: EventFilter
     told: Told
+    missed: Missed | None
 
 
 class Relay:
@@ -62,7 +67,10 @@ class Relay:
         self._public: set[_Listener] = set()
         self._any: set[_Listener] = set()
         self._followers: set[Follower] = set()
+        self._coming: set[asyncio.Future[None]] = set()
         self.stopped = False
+        self.reading = False
+        """Whether the log can be read: so it was when it was looked at last."""
         self.position = 0
         self.epoch = ""
         self.appliers: list[Applier] = []
@@ -75,7 +83,7 @@ class Relay:
         for applier in self.appliers:
             await applier.begin(head.epoch, head.seq)
         self.position, self.epoch = head.seq, head.epoch
-        self.stopped = False
+        self.stopped, self.reading = False, True
         self._database.listeners.append(self.wake)
         self._task.start()
 
@@ -95,13 +103,18 @@ class Relay:
         self._news.set()
 
     async def _run(self) -> None:
-        while True:
-            self._news.clear()
-            if await self._read() < BATCH:
-                # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the news.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_s):
-                        await self._news.wait()
+        try:
+            while True:
+                self._news.clear()
+                count = await self._read()
+                self.reading = True
+                if count < BATCH:
+                    # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the news.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._poll_s):
+                            await self._news.wait()
+        finally:
+            self.reading = False
 
     async def _read(self) -> int:
         """How many more events there are, up to `BATCH`."""
@@ -119,13 +132,45 @@ class Relay:
         return len(events)
 
     async def _next(self) -> list[RecordedEvent]:
-        """What is new. Every event comes this way in every process, and so past SQLAlchemy."""
-        events = [RecordedEvent(*row) for row in await self._database.rows(_NEXT, seq=self.position)]
-        # Where there is nothing nothing is missing yet: the log has no gaps, and the next event would show one.
-        if events and events[0].seq != self.position + 1:
-            async with self._database.read() as connection:
-                await log.refuse_archived(connection, self.position)
+        """What is new."""
+        events = await self._after(self.position, EVERYTHING)
+        if await self._lacks(self.position, events):
+            await self._begin_behind()
+            return await self._next()
         return events
+
+    async def _after(self, seq: int, chosen: EventFilter) -> list[RecordedEvent]:
+        """The next events of the filter. Every event comes this way in every process, and so past SQLAlchemy."""
+        statement, values = log.reading(chosen, BATCH)
+        return [RecordedEvent(*row) for row in await self._database.rows(statement, seq=seq, **values)]
+
+    async def _lacks(self, seq: int, events: Sequence[RecordedEvent]) -> bool:
+        """Whether what comes next behind that number is archived, and so not among the events read there."""
+        if events and events[0].seq == seq + 1:
+            return False  # the log has no gaps
+        # Afterwards, as what is archived meanwhile is missing too.
+        archived = await self._database.rows(_LAST_ARCHIVED)
+        return bool(archived) and seq < archived[0][0]
+
+    async def _begin_behind(self) -> None:
+        """Go on behind what is archived: it was not seen, so that nothing that was kept by the log is good any more."""
+        async with self._database.read() as connection:
+            epoch, floor = (await log.head(connection)).epoch, (await log.floor(connection)).seq
+        logger.warning("what this process had not read yet is archived", position=self.position, goes_on_behind=floor)
+        for applier in self.appliers:
+            await applier.begin(epoch, floor)
+        for listener in {*self._any, *self._public, *(one for owned in self._owned.values() for one in owned)}:
+            if listener.missed is not None:
+                await listener.missed()
+        async with self._grown:
+            self._ring.clear()
+            self.position, self.epoch = floor, epoch
+            # They find what is archived by themselves, after what they were told before.
+            for follower in list(self._followers):
+                follower.deafen()
+            for news in list(self._coming):
+                _done(news)
+            self._grown.notify_all()
 
     def _tell(self, event: RecordedEvent) -> None:
         concerned = self._public if event.owner_id is None else self._owned.get(event.owner_id, ())
@@ -134,12 +179,13 @@ class Relay:
             if listener.chosen.matches(event):
                 listener.told(event)
 
-    def listen(self, chosen: EventFilter, told: Told) -> Callable[[], None]:
+    def listen(self, chosen: EventFilter, told: Told, missed: Missed | None = None) -> Callable[[], None]:
         """Call `told` with each event of the filter that this process sees from now on, in order; answers with its end.
 
-        `told` is called in the middle of everything: it may not wait, and it may not raise.
+        `told` is called in the middle of everything: it may not wait, and it may not raise. `missed` is awaited where
+        events can't be told any more, as they are archived, and before this process goes on behind them.
         """
-        listener = _Listener(chosen, told)
+        listener = _Listener(chosen, told, missed)
         owner_id = chosen.visible_to if chosen.owner_id is None else chosen.owner_id
         homes = [self._any] if owner_id is None else [self._owned.setdefault(owner_id, set())]
         if owner_id is not None and chosen.owner_id is None:
@@ -161,9 +207,11 @@ class Relay:
             await self._grown.wait_for(lambda: self.position >= position or self.stopped)
 
     def coming(self, chosen: EventFilter) -> "asyncio.Future[None]":
-        """Done when an event of the filter comes after this call."""
+        """Done when an event of the filter comes after this call, or may have come unseen."""
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        end = self.listen(chosen, lambda _event: None if news.done() else news.set_result(None))
+        end = self.listen(chosen, lambda _event: _done(news))
+        self._coming.add(news)
+        news.add_done_callback(self._coming.discard)
         news.add_done_callback(lambda _news: end())
         return news
 
@@ -195,8 +243,9 @@ class Relay:
             begin = after + 1 - self._ring[0].seq
             latest = [self._ring[index] for index in range(begin, len(self._ring))]
             return [event for event in latest if chosen.matches(event)], until
-        async with self._database.read() as connection:
-            events = await log.read_since(connection, after, chosen, BATCH)
+        events = await self._after(after, chosen)
+        if await self._lacks(after, events):
+            raise CursorExpired(log.ARCHIVED)
         found = [event for event in events if event.seq <= until]
         if len(events) == BATCH and events[-1].seq < until:
             return found, events[-1].seq
@@ -273,8 +322,8 @@ class Follower(AsyncIterator[RecordedEvent]):
         self._wake()
 
     def _wake(self) -> None:
-        if self._waits is not None and not self._waits.done():
-            self._waits.set_result(None)
+        if self._waits is not None:
+            _done(self._waits)
 
     async def _news(self) -> None:
         if self._idle is not None:
@@ -284,3 +333,8 @@ class Follower(AsyncIterator[RecordedEvent]):
             await self._waits
         finally:
             self._waits = None
+
+
+def _done(news: "asyncio.Future[None]") -> None:
+    if not news.done():
+        news.set_result(None)

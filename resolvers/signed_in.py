@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Table, bindparam, select
 
 from infrastructure import log
+from infrastructure.rows import table
 from infrastructure.statements import Statement
+from models.accounts import SessionRow, UserRow
 from models.enums import EventType
 from models.errors import Unauthenticated
 from models.events import EventFilter, RecordedEvent
+from models.keys import ApiKeyRow
 from resolvers.context import Context, Viewer
 
 T = TypeVar("T")
@@ -28,6 +31,18 @@ def _behind(ended: EventType) -> Statement:
 
 _BEHIND = {ended: _behind(ended) for ended in (EventType.SESSION_ENDED, EventType.API_KEY_REVOKED)}
 """The caller's events of late that may end what they do, by what ends what they presented; as `_over` says."""
+
+
+def _role_by(presented: Table) -> Statement:
+    users, good = table(UserRow), (presented.c.id == bindparam("presented"), presented.c.revoked_at.is_(None))
+    return Statement(select(users.c.role).join(presented, presented.c.user_id == users.c.id).where(*good))
+
+
+_ROLE = {
+    EventType.SESSION_ENDED: _role_by(table(SessionRow)),
+    EventType.API_KEY_REVOKED: _role_by(table(ApiKeyRow)),
+}
+"""The caller's role, if what they presented is good, by what ends that."""
 
 
 class Stream(Protocol[T_co]):
@@ -62,7 +77,7 @@ class SignIn:
     async def begin(self) -> None:
         """Watch from when the caller was authenticated on; `ended` may be called before this returns."""
         ctx, viewer = self._ctx, self._viewer
-        self._stop_listening = ctx.services.relay.listen(_over(viewer), self._hear)
+        self._stop_listening = ctx.services.relay.listen(_over(viewer), self._hear, self._look)
         if viewer.expires_at is not None:
             left_s = max((viewer.expires_at - ctx.now).total_seconds(), 0)
             self._timer = asyncio.get_running_loop().call_later(left_s, self._end, _expired())
@@ -84,6 +99,14 @@ class SignIn:
 
     def _hear(self, event: RecordedEvent) -> None:
         if _ends(self._viewer, event):
+            self._end(_revoked())
+
+    async def _look(self) -> None:
+        """Events were missed: what they changed is in the tables."""
+        viewer = self._viewer
+        presented = viewer.key_id or viewer.session_id
+        rows = await self._ctx.rows_now(_ROLE[_ended_by(viewer)], presented=presented)
+        if [tuple(row) for row in rows] != [(viewer.user.role,)]:
             self._end(_revoked())
 
     def _end(self, why: Unauthenticated) -> None:

@@ -43,7 +43,7 @@ class AlertWatch:
 
     async def start(self) -> None:
         """Begin."""
-        self._deaf = self._services.relay.listen(CHANGED, self._hear)
+        self._deaf = self._services.relay.listen(CHANGED, self._hear, self._forget)
         self._watching.start()
 
     async def stop(self) -> None:
@@ -64,6 +64,10 @@ class AlertWatch:
             self._alerts[alert.symbol].setdefault(alert.id, alert)
         else:
             self._alerts[alert.symbol].pop(alert.id, None)
+
+    async def _forget(self) -> None:
+        """Alerts may have been made or deleted that it was not told of."""
+        self._led = False
 
     async def _watch(self) -> None:
         while True:

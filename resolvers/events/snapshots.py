@@ -20,7 +20,7 @@ from infrastructure.leases import Lease
 from infrastructure.rows import table
 from infrastructure.services import Services
 from models.books import BOOKED, Book, PortfolioSnapshotRow, folded
-from models.cursors import SEQ_MAX
+from models.cursors import SEQ_MAX, CursorExpired
 from models.events import EventFilter
 from models.payloads import canonical, read, written
 
@@ -160,13 +160,19 @@ class Snapshots:
         await self._task.stop()
 
     async def _follow(self) -> None:
-        stream = self._services.relay.follow(self._place, EventFilter(types=BOOKED))
-        async with contextlib.aclosing(stream) as events:
-            async for event in events:
-                if event.portfolio_id is not None:
-                    await self._note(event.portfolio_id)
-                self._place = event.seq
-        await asyncio.Event().wait()  # the relay has stopped, and this will be
+        while not self._services.relay.stopped:
+            stream = self._services.relay.follow(self._place, EventFilter(types=BOOKED))
+            try:
+                async with contextlib.aclosing(stream) as events:
+                    async for event in events:
+                        if event.portfolio_id is not None:
+                            await self._note(event.portfolio_id)
+                        self._place = event.seq
+            except CursorExpired:
+                # What is archived has its snapshots; what lies behind the last of a portfolio is counted anew.
+                self._place = self._services.relay.position
+                self._counts.clear()
+        await asyncio.Event().wait()  # this will be stopped too
 
     async def _note(self, portfolio_id: UUID) -> None:
         known = self._counts.get(portfolio_id)

@@ -71,8 +71,8 @@ async def positions(
 ) -> AsyncGenerator[PositionSnapshot | PositionEvent | StreamHeartbeat, None]:
     """A portfolio's positions kept complete: a snapshot, each change behind it, and a heartbeat when nothing happens.
 
-    With `after` that this log still knows there is no snapshot, but every change since; with one that it does not
-    know there is a new snapshot.
+    With `after` that this log still knows there is no snapshot, but every change since. With one that it does not
+    know there is a new snapshot, and also later, where what is next is archived before it was read.
     """
     pause_s = HEARTBEAT_S if heartbeat_s is None else heartbeat_s
     if not HEARTBEAT_S_MIN <= pause_s <= HEARTBEAT_S_MAX:
@@ -80,23 +80,37 @@ async def positions(
         raise BadRequest(message, "heartbeatSeconds")
     chosen = await _mine(ctx, AggregateType.POSITION, portfolio_id)
     place = await _begin(ctx, after)
-    if place is None:
-        # Of one moment, perhaps ahead of what this process has seen of the log: nothing in it comes again behind it.
-        place, held = await held_now(ctx, portfolio_id)
-        viewer = ctx.signed_in()
-        # Nor may what it leads to be older: a weight, say, by what this process keeps of the portfolio.
-        ctx.viewer = replace(viewer, seen=max(viewer.seen, place))
-        ctx.forget()
-        yield PositionSnapshot(cursor_of(ctx, place), held)
-    follower = ctx.services.relay.follow(place, chosen, partial(_rest, ctx))
-    stream = followed(ctx, chosen, place, follower)
-    async with contextlib.aclosing(with_pauses(stream, pause_s)) as events:
-        async for found in events:
-            if found is None:
-                # Not where the relay is: what lies between may still be on its way to this reader.
-                yield StreamHeartbeat(cursor_of(ctx, follower.position), ctx.now)
-            else:
-                yield _position_event(ctx, *found)
+    while True:
+        if place is None:
+            place, snapshot = await _snapshot(ctx, portfolio_id)
+            yield snapshot
+        follower = ctx.services.relay.follow(place, chosen, partial(_rest, ctx))
+        stream = followed(ctx, chosen, place, follower)
+        try:
+            async with contextlib.aclosing(with_pauses(stream, pause_s)) as events:
+                async for found in events:
+                    if found is None:
+                        # Not where the relay is: what lies between may still be on its way to this reader.
+                        yield StreamHeartbeat(cursor_of(ctx, follower.position), ctx.now)
+                    else:
+                        yield _position_event(ctx, *found)
+        except CursorExpired:
+            place = None  # what was next is archived
+        else:
+            return
+
+
+async def _snapshot(ctx: Context, portfolio_id: UUID) -> tuple[int, PositionSnapshot]:
+    """What is held, and where in the log that is: of one moment, perhaps ahead of what this process has seen of it.
+
+    Nothing that is in it comes again behind it.
+    """
+    place, held = await held_now(ctx, portfolio_id)
+    viewer = ctx.signed_in()
+    # Nor may what it leads to be older: a weight, say, by what this process keeps of the portfolio.
+    ctx.viewer = replace(viewer, seen=max(viewer.seen, place))
+    ctx.forget()
+    return place, PositionSnapshot(cursor_of(ctx, place), held)
 
 
 async def _begin(ctx: Context, after: str | None) -> int | None:

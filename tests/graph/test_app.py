@@ -10,19 +10,23 @@ from starlette.applications import Starlette
 from graph.app import create_app
 from graph.base import global_id
 from graph.process import NotMigrated, Process
+from infrastructure.database import DatabaseUnavailable
 from infrastructure.passwords import Passwords
 from infrastructure.services import Services
 from infrastructure.settings import Settings
+from models.events import RecordedEvent
 from resolvers.accounts.commands import logout_everywhere
 from resolvers.seed import EMAIL, PASSWORD
 from tests.support.clock import ManualClock
 from tests.support.market import Market
 from tests.support.people import context_of, signed_up
+from tests.support.wait import until
 from tests.support.wire import Client, client_of
 
 ON_SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 CHEAP = Passwords(memory_kib=8, time_cost=1)
 VIEWER = "{ viewer { email } }"
+UP = {"database": "up", "migrations": "up", "log": "up", "quotes": "up"}
 
 
 @ON_SQLITE
@@ -37,7 +41,7 @@ async def test_readiness_when_the_market_has_not_quoted_then_it_says_so_until_it
     before = await client.http.get("/readyz")
     assert (before.status_code, before.json()) == (
         503,
-        {"ready": False, "lacking": ["quotes"], "states": {"database": "up", "migrations": "up", "quotes": "lacking"}},
+        {"ready": False, "lacking": ["quotes"], "states": UP | {"quotes": "lacking"}},
     )
     await (await Market.open(services)).quote("AAPL", "100", "101")
     after = await client.http.get("/readyz")
@@ -60,7 +64,27 @@ async def test_readiness_when_the_database_is_not_migrated_then_it_says_so(servi
         await transaction.connection.exec_driver_sql("DELETE FROM alembic_version")
     answer = await client.http.get("/readyz")
     assert answer.json()["lacking"] == ["migrations", "quotes"]
-    assert answer.json()["states"] == {"database": "up", "migrations": "lacking", "quotes": "lacking"}
+    assert answer.json()["states"] == UP | {"migrations": "lacking", "quotes": "lacking"}
+
+
+@ON_SQLITE
+async def test_readiness_when_the_log_can_not_be_read_then_it_says_so_until_it_can(
+    client: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused() -> list[RecordedEvent]:
+        raise DatabaseUnavailable("not now")
+
+    await (await Market.open(services)).quote("AAPL", "100", "101")
+    with monkeypatch.context() as patch:
+        patch.setattr(services.relay, "_next", refused)
+        services.relay.wake()
+        await until(lambda: not services.relay.reading)
+        answer = await client.http.get("/readyz")
+    assert (answer.status_code, answer.json()["lacking"]) == (503, ["log"])
+    assert answer.json()["states"] == UP | {"log": "down"}
+
+    await until(lambda: services.relay.reading)
+    assert (await client.http.get("/readyz")).status_code == 200
 
 
 @ON_SQLITE
