@@ -42,10 +42,11 @@ class Sockets:
         try:
             # Refused ones are accepted first: only so is a browser told why.
             await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+            services: Services = scope["app"].state.process.services
             if refusal is not None:
+                services.metrics.closed.labels(refusal.code).inc()
                 await send(closing(refusal.code, refusal.reason))
             if refusal is None and seat is not None:
-                services: Services = scope["app"].state.process.services
                 connection = Connection(services, address, client_of(request))
                 line = scope.get("extensions", {}).get(LINE) or Line(send)
                 socket = Socket(self._fanout, self._seats, self._settings, connection, receive, line)
