@@ -74,12 +74,12 @@ TOLD: dict[Code, tuple[str, str]] = {
         "It took too long, or the connection was lost, while it was being committed: it may have been done.",
         "Ask again with the same `clientOrderId` or `idempotencyKey`: it is never done twice.",
     ),
-    Code.PAYLOAD_TOO_LARGE: ("The body is larger than it may be.", "Send less at once."),
+    Code.PAYLOAD_TOO_LARGE: ("The body, or the head, is larger than it may be.", "Send less at once."),
     Code.PERSISTED_QUERY_NOT_FOUND: (
         "The server does not know the document that `sha256Hash` names.",
         "Send its text with the hash, once: clients of persisted queries do so by themselves.",
     ),
-    Code.REQUEST_TIMEOUT: ("The body did not come in time.", "Send it again."),
+    Code.REQUEST_TIMEOUT: ("The body, or the head, did not come in time.", "Send it again."),
     Code.THROTTLED: ("Too much was asked for in too short a time.", "Wait for `retryAfterMs`, then ask again."),
     Code.TOO_COMPLEX: (
         "The document has more depth, aliases, root fields, directives or repetitions than it may: `most`.",

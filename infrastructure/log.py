@@ -1,5 +1,6 @@
 """The event log: appended to in the transaction that makes the facts, gapless, in commit order, hash-chained."""
 
+import functools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,6 @@ from sqlalchemy import (
     asc,
     bindparam,
     desc,
-    insert,
     or_,
     select,
     text,
@@ -21,10 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from infrastructure.statements import one_of
+from infrastructure.statements import Statement, one_of
 from models.archives import ArchiveRow
 from models.cursors import CursorExpired
-from models.enums import AggregateType
+from models.enums import AggregateType, EventType
 from models.events import GENESIS, Event, EventFilter, EventRow, EventVersionRow, LogHeadRow, RecordedEvent, chained
 
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]  # reason: SQLModel sets it on table classes
@@ -32,6 +32,10 @@ VERSIONS = EventVersionRow.__table__  # type: ignore[attr-defined]  # reason: li
 HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]  # reason: likewise
 ARCHIVES = ArchiveRow.__table__  # type: ignore[attr-defined]  # reason: likewise
 COLUMNS = [EVENTS.c[name] for name in RecordedEvent.__dataclass_fields__]
+
+_VALUES = ("visible_to", "owner_id", "aggregate_id", "portfolio_id", "version_max", "since", "until")
+"""What a filter has of values that there are any number of."""
+FORMS_KEPT = 256
 
 ARCHIVED = "The events behind the cursor are archived: read the state anew and go on from `streamCursor`."
 
@@ -64,6 +68,9 @@ WITH RECURSIVE head AS (
     SELECT * FROM unnest($4::text[], $5::uuid[], $6::int[])
 ) SELECT seq + $1 FROM head
 """
+_INSERT_VERSIONS = "INSERT INTO event_versions (aggregate_type, aggregate_id, version) VALUES (?, ?, ?)"
+_NAMES = ", ".join(column.name for column in COLUMNS)
+_INSERT = f"INSERT INTO events ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - reason: all ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +134,21 @@ def _arrays(events: Sequence[Event]) -> tuple[Any, ...]:
 
 
 async def _append_in_turn(connection: AsyncConnection, events: Sequence[Event]) -> int:
-    # SQLite: the writer's transaction is the only one, so that the steps can be taken one by one.
+    # SQLite: the writer's transaction is the only one, so that the steps can be taken one by one. Rows are made here as
+    # the columns' types would make them, which takes those as long as everything else together.
     before = await head(connection)
-    link, rows = before.hash, []
+    link, rows, versions = before.hash, [], []
+    moment = EVENTS.c.occurred_at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
     for seq, event in enumerate(events, before.seq + 1):
         link = chained(link, event.digest)
-        rows.append({name: getattr(event, name, None) for name in RecordedEvent.__dataclass_fields__})
-        rows[-1] |= {"seq": seq, "payload": event.payload.decode(), "hash": link}
-    versions = ("aggregate_type", "aggregate_id", "version")
-    await connection.execute(insert(VERSIONS), [{name: row[name] for name in versions} for row in rows])
-    await connection.execute(insert(EVENTS), rows)
-    await connection.execute(update(HEAD).values(seq=rows[-1]["seq"], hash=link))
+        version = (event.aggregate_type.value, event.aggregate_id.hex, event.version)
+        versions.append(version)
+        keys = [None if key is None else key.hex for key in (event.owner_id, event.portfolio_id, event.actor_id)]
+        kind = (seq, event.type.value, event.schema_version)
+        rows.append((*kind, *version, *keys, moment(event.occurred_at), event.payload.decode(), link))
+    await connection.exec_driver_sql(_INSERT_VERSIONS, versions)
+    await connection.exec_driver_sql(_INSERT, rows)
+    await connection.execute(update(HEAD).values(seq=before.seq + len(rows), hash=link))
     return before.seq + len(rows)
 
 
@@ -226,19 +237,24 @@ def after(chosen: EventFilter, limit: int) -> Select[Any]:
     return picked(COLUMNS, chosen, [EVENTS.c.seq > bindparam("seq")], limit, down=False)
 
 
+def reading(chosen: EventFilter, limit: int) -> tuple[Statement, dict[str, Any]]:
+    """`after` for who reads on and on: compiled once for all filters of that form, and the values of this one."""
+    values = {name: value for name in _VALUES if (value := getattr(chosen, name)) is not None}
+    return _reading(tuple(values), chosen.types, chosen.aggregate_type, limit), values
+
+
+@functools.lru_cache(FORMS_KEPT)
+def _reading(
+    names: tuple[str, ...], types: frozenset[EventType] | None, kind: AggregateType | None, limit: int
+) -> Statement:
+    given: dict[str, Any] = {name: bindparam(name) for name in names}
+    return Statement(after(EventFilter(types=types, aggregate_type=kind, **given), limit))
+
+
 async def read_after(connection: AsyncConnection, seq: int, chosen: EventFilter, limit: int) -> list[RecordedEvent]:
     """The next `limit` events of the filter with a number above `seq`, oldest first."""
     rows = await connection.execute(after(chosen, limit), {"seq": seq})
     return [RecordedEvent(*row) for row in rows]
-
-
-async def read_since(connection: AsyncConnection, seq: int, chosen: EventFilter, limit: int) -> list[RecordedEvent]:
-    """Like `read_after`, and raises `CursorExpired` where events behind `seq` are archived: there would be a hole."""
-    events = await read_after(connection, seq, chosen, limit)
-    # Afterwards, as what is archived meanwhile is missing too. The number behind can't be, where it was found.
-    if not (events and events[0].seq == seq + 1):
-        await refuse_archived(connection, seq)
-    return events
 
 
 async def refuse_archived(connection: AsyncConnection, seq: int) -> None:

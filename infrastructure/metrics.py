@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+UNKNOWN = "unknown"
+"""The kind of what was refused before it was known what it is."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -26,9 +28,13 @@ class Operations(Collector):
         """By kind, how many took no longer than each of `SECONDS` but longer than the one before, and than all."""
         self._sums: dict[str, float] = {}
 
+    def count(self, kind: str, outcome: str) -> None:
+        """One has ended, however long it took."""
+        self._outcomes[kind, outcome] += 1
+
     def note(self, kind: str, outcome: str, seconds: float) -> None:
         """One has ended."""
-        self._outcomes[kind, outcome] += 1
+        self.count(kind, outcome)
         buckets = self._buckets.get(kind)
         if buckets is None:
             buckets = self._buckets[kind] = [0] * (len(SECONDS) + 1)
@@ -62,6 +68,9 @@ class Metrics:
             "tradegraph_executor_fallbacks",
             "Operations that were interpreted, as they could not be compiled.",
             registry=registry,
+        )
+        self.closed = Counter(
+            "tradegraph_sockets_closed", "Websockets that the server closed, by code.", ["code"], registry=registry
         )
         gauge = functools.partial(Gauge, registry=registry)
         self.limit_fallbacks = gauge(

@@ -21,13 +21,13 @@ from infrastructure import log
 from infrastructure.background import Background
 from infrastructure.database import Database
 from infrastructure.statements import Statement
+from models.cursors import CursorExpired
 from models.events import EventFilter, RecordedEvent
 
 BATCH = 500
 QUEUE_MAX = 256
 """Events that are kept for a follower; one that has more to come reads them from the log itself."""
 EVERYTHING = EventFilter()
-_NEXT = Statement(log.after(EVERYTHING, BATCH))
 _LAST_ARCHIVED = Statement(log.LAST_ARCHIVED)
 
 Told = Callable[[RecordedEvent], None]
@@ -132,15 +132,25 @@ class Relay:
         return len(events)
 
     async def _next(self) -> list[RecordedEvent]:
-        """What is new. Every event comes this way in every process, and so past SQLAlchemy."""
-        events = [RecordedEvent(*row) for row in await self._database.rows(_NEXT, seq=self.position)]
-        if not events or events[0].seq != self.position + 1:
-            # The log has no gaps. Afterwards, as what is archived meanwhile is missing too.
-            archived = await self._database.rows(_LAST_ARCHIVED)
-            if archived and self.position < archived[0][0]:
-                await self._begin_behind()
-                return await self._next()
+        """What is new."""
+        events = await self._after(self.position, EVERYTHING)
+        if await self._lacks(self.position, events):
+            await self._begin_behind()
+            return await self._next()
         return events
+
+    async def _after(self, seq: int, chosen: EventFilter) -> list[RecordedEvent]:
+        """The next events of the filter. Every event comes this way in every process, and so past SQLAlchemy."""
+        statement, values = log.reading(chosen, BATCH)
+        return [RecordedEvent(*row) for row in await self._database.rows(statement, seq=seq, **values)]
+
+    async def _lacks(self, seq: int, events: Sequence[RecordedEvent]) -> bool:
+        """Whether what comes next behind that number is archived, and so not among the events read there."""
+        if events and events[0].seq == seq + 1:
+            return False  # the log has no gaps
+        # Afterwards, as what is archived meanwhile is missing too.
+        archived = await self._database.rows(_LAST_ARCHIVED)
+        return bool(archived) and seq < archived[0][0]
 
     async def _begin_behind(self) -> None:
         """Go on behind what is archived: it was not seen, so that nothing that was kept by the log is good any more."""
@@ -233,8 +243,9 @@ class Relay:
             begin = after + 1 - self._ring[0].seq
             latest = [self._ring[index] for index in range(begin, len(self._ring))]
             return [event for event in latest if chosen.matches(event)], until
-        async with self._database.read() as connection:
-            events = await log.read_since(connection, after, chosen, BATCH)
+        events = await self._after(after, chosen)
+        if await self._lacks(after, events):
+            raise CursorExpired(log.ARCHIVED)
         found = [event for event in events if event.seq <= until]
         if len(events) == BATCH and events[-1].seq < until:
             return found, events[-1].seq

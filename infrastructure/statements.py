@@ -4,12 +4,14 @@ Building a select of forty columns, looking it up among the compiled ones and wr
 times as long as the driver takes to run it.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
-from sqlalchemy import BindParameter, ColumnElement, Dialect, Text, bindparam
+from sqlalchemy import BindParameter, ColumnElement, Dialect, Text, Uuid, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -20,6 +22,8 @@ Process = Callable[[Any], Any]
 
 NUMERIC = 1700
 """How PostgreSQL's driver would call the type of a number that is not whole; for other columns nobody asks."""
+KEYS_KEPT = 16_384
+"""Ids whose objects are kept: rows are full of the same ones, and to make one takes longer than all else of a row."""
 
 
 class Several(TypeDecorator[Sequence[Any]]):
@@ -165,9 +169,20 @@ def _compile(select: Any, dialect: Dialect) -> Compiled:
     results = [
         (place, process)
         for place, column in enumerate(select.selected_columns)
-        if (process := column.type.dialect_impl(dialect).result_processor(dialect, NUMERIC)) is not None
+        if (process := _found(column.type, dialect)) is not None
     ]
     return Compiled(state.statement, tuple(parameters), tuple(results))
+
+
+def _found(kind: TypeEngine[Any], dialect: Dialect) -> Process | None:
+    stored = kind.dialect_impl(dialect)
+    process: Process | None = stored.result_processor(dialect, NUMERIC)
+    return _key if process is not None and isinstance(stored, Uuid) else process
+
+
+@functools.lru_cache(KEYS_KEPT)
+def _key(value: str | None) -> UUID | None:
+    return None if value is None else UUID(value)
 
 
 def _bound(kind: TypeEngine[Any], dialect: Dialect) -> Process | None:

@@ -45,18 +45,20 @@ class Event:
     @property
     def digest(self) -> bytes:
         """SHA-256 over everything but its place in the log."""
-        head = canonical(
+        head = orjson.dumps(
             {
                 "type": self.type.value,
                 "schemaVersion": self.schema_version,
                 "aggregateType": self.aggregate_type.value,
-                "aggregateId": str(self.aggregate_id),
+                "aggregateId": self.aggregate_id,
                 "version": self.version,
-                "ownerId": None if self.owner_id is None else str(self.owner_id),
-                "portfolioId": None if self.portfolio_id is None else str(self.portfolio_id),
-                "actorId": None if self.actor_id is None else str(self.actor_id),
+                "ownerId": self.owner_id,
+                "portfolioId": self.portfolio_id,
+                "actorId": self.actor_id,
                 "occurredAt": moment_text(self.occurred_at),
-            }
+            },
+            option=orjson.OPT_SORT_KEYS,
+            default=str,  # ids of a driver's own class
         )
         return hashlib.sha256(hashlib.sha256(head).digest() + hashlib.sha256(self.payload).digest()).digest()
 

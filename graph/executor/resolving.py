@@ -39,6 +39,8 @@ UNCHANGING = frozenset({*specified_scalar_types, "Decimal", "DateTime", "Date", 
 def expression(position: Position, schema: GraphQLSchema, names: Names, number: int) -> str:
     """The expression of a field's value; what it names is added, each name with the field's number."""
     definition = position.field.definition
+    if _gives_the_event(definition):
+        return "o"
     converter = _converter_of(schema)
     made = None if converter is None or converter.exception_handlers else _made_by_strawberry(definition)
     if made is not None and not made.extensions and type(made).get_result is StrawberryField.get_result:
@@ -70,8 +72,17 @@ def _made_by_strawberry(definition: GraphQLField) -> StrawberryField | None:
     resolve = definition.resolve
     code = getattr(resolve, "__code__", None)
     if isinstance(made, StrawberryField) and code is not None and code.co_filename == STRAWBERRYS_FILE:
-        return None if made.is_subscription or hasattr(resolve, "__wrapped__") else made
+        return None if hasattr(resolve, "__wrapped__") else made
     return None
+
+
+def _gives_the_event(definition: GraphQLField) -> bool:
+    """Whether it is a subscription's, whose value is the event whatever its arguments are.
+
+    Those were worked out when the subscription began; what the same variables make of them can't fail later.
+    """
+    made = _made_by_strawberry(definition)
+    return made is not None and made.is_subscription
 
 
 def _direct(position: Position, made: StrawberryField, converter: Any, names: Names, number: int) -> str | None:

@@ -14,7 +14,7 @@ import structlog
 
 from graph.wire.answers import Answer, failed
 from graph.wire.outbox import Rest, begun
-from graph.wire.pipeline import Admission, Pipeline, Prepared
+from graph.wire.pipeline import SUBSCRIPTION, Admission, Pipeline, Prepared
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sharing import Key, key_of
 from graph.wire.turns import Turns
@@ -263,11 +263,14 @@ class Subscription:
         self._admission: Admission | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
+        self._outcome = "OK"
+        self._count: Callable[[str, str], None] | None = None
         self.run: Run | None = None
         fanout.subscriptions += 1
 
     async def start(self, prepared: Prepared, ctx: Context, after: str | None = None) -> None:
         """Begin, behind a cursor that the reader came back with."""
+        self._count = ctx.services.metrics.operations.count
         try:
             admitted = await self._fanout.pipeline.admit(prepared, ctx)
         except Exception as error:  # noqa: BLE001 - reason: as above
@@ -291,6 +294,8 @@ class Subscription:
     def end(self, answer: Answer | None) -> None:
         """It has ended by itself, or with an error. Never raises: a run ends all that share it, one after the other."""
         self._leave()
+        if answer is not None:
+            self._outcome = answer.outcome
         self._fanout.task(self._finished())
         try:
             self._sink.end(answer)
@@ -368,5 +373,7 @@ class Subscription:
             return
         self._over = True
         self._fanout.subscriptions -= 1
+        if self._count is not None:
+            self._count(SUBSCRIPTION.value, self._outcome)
         if self._admission is not None:
             await self._admission.settle(None)

@@ -1,9 +1,11 @@
 """HTTP itself, under uvicorn: what it does not do by itself so that nobody holds a connection without a request."""
 
 import asyncio
-from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from graph.wire.negotiation import JSON
+from graph.wire.refusals import Refusal, headers_too_large, headers_too_slow, no_http
 
 HEADERS_S_MAX = 10.0
 """For so long a request's head may take, from the connection or from its first byte on."""
@@ -36,7 +38,10 @@ class Http(HttpToolsProtocol):
             self._wait()
             self._head_bytes += len(data)
             if self._head_bytes > HEADERS_BYTES_MAX:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                self._refuse(headers_too_large(HEADERS_BYTES_MAX))
+        elif self._is_answered():
+            # The rest of a body that nobody reads, or what is nothing yet: with any of it uvicorn's own timer ends.
+            self._wait()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -48,9 +53,18 @@ class Http(HttpToolsProtocol):
         self._wait_no_more()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._refuse(no_http(msg))
+
+    def _is_answered(self) -> bool:
+        """Whether nothing is under way; a websocket has taken the connection over by the first of its own."""
+        cycle = self.cycle
+        return cycle is not None and cycle.response_complete and self.transport.get_protocol() is self
+
     def _wait(self) -> None:
         if self._over is None:
-            self._over = self.loop.call_later(HEADERS_S_MAX, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+            self._over = self.loop.call_later(HEADERS_S_MAX, self._end)
 
     def _wait_no_more(self) -> None:
         self._in_head, self._head_bytes = False, 0
@@ -58,9 +72,20 @@ class Http(HttpToolsProtocol):
             self._over.cancel()
             self._over = None
 
-    def _refuse(self, status: HTTPStatus) -> None:
+    def _end(self) -> None:
+        if self._in_head:
+            self._refuse(headers_too_slow(HEADERS_S_MAX))
+        else:
+            self.transport.close()  # it has its answer
+
+    def _refuse(self, refusal: Refusal) -> None:
         self._wait_no_more()
-        if not self.transport.is_closing():
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            self.transport.write(head.encode())
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        content = refusal.answer.encoded()
+        head = (
+            f"HTTP/1.1 {refusal.status.value} {refusal.status.phrase}\r\nContent-Type: {JSON}; charset=utf-8\r\n"
+            f"Connection: close\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        self.transport.write(head.encode() + content)
+        self.transport.close()

@@ -25,6 +25,7 @@ from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
 from graph.wire.seats import Seats, Taken
 from graph.wire.sse import EVENTS, EventStream
+from infrastructure.metrics import UNKNOWN
 from infrastructure.services import Services
 from infrastructure.settings import Settings
 from resolvers.context import Context
@@ -90,13 +91,13 @@ class Endpoint:
         try:
             await exchange.run()
         except Refusal as refusal:
-            await exchange.send(refusal.answer, refusal.status)
+            await exchange.refuse(refusal.answer, refusal.status)
         except Malformed as error:
-            await exchange.send(Refusal(HTTPStatus.BAD_REQUEST, str(error)).answer, HTTPStatus.BAD_REQUEST)
+            await exchange.refuse(Refusal(HTTPStatus.BAD_REQUEST, str(error)).answer, HTTPStatus.BAD_REQUEST)
         except Gone:
             pass
         except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said in JSON, masked and logged
-            await exchange.send(Answer.refused(failed(error)))
+            await exchange.refuse(Answer.refused(failed(error)))
 
 
 class Gone(Exception):  # noqa: N818 - reason: nobody is left to be told
@@ -257,6 +258,11 @@ class Exchange:
             ctx.renew()
         headers = {name: value for answer in answers for name, value in answer.headers.items()}
         await self._send_content(HTTPStatus.OK, orjson.dumps([answer.content for answer in answers]), headers)
+
+    async def refuse(self, answer: Answer, status: int | None = None) -> None:
+        """What did not come as far as an operation."""
+        self._services.metrics.operations.count(UNKNOWN, answer.outcome)
+        await self.send(answer, status)
 
     async def send(self, answer: Answer, status: int | None = None) -> None:
         """The answer, with the status that it has of itself if none is given."""

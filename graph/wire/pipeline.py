@@ -26,6 +26,7 @@ from graph.wire.documents import Document, Documents, Invalid
 from graph.wire.execution import execution_of
 from graph.wire.lasting import Late, to_its_end
 from graph.wire.requests import GraphQLRequest
+from infrastructure.metrics import UNKNOWN
 from infrastructure.settings import Settings
 from resolvers.context import Context
 
@@ -176,7 +177,7 @@ class Pipeline:
             answer = await self._answered(prepared, ctx)
         finally:
             ctx.forget()  # its loaders refer to it: such circles are garbage for the collector alone
-        kind = KINDS.get(prepared.kind, "unknown")
+        kind = KINDS.get(prepared.kind, UNKNOWN)
         ctx.services.metrics.operations.note(kind, answer.outcome, clock() - began)
         return answer
 

@@ -28,6 +28,23 @@ def not_acceptable(offers: tuple[str, ...]) -> Refusal:
     return Refusal(HTTPStatus.NOT_ACCEPTABLE, message, Code.NOT_ACCEPTABLE)
 
 
+def no_http(message: str) -> Refusal:
+    """400."""
+    return Refusal(HTTPStatus.BAD_REQUEST, message)
+
+
+def headers_too_slow(seconds_max: float) -> Refusal:
+    """408."""
+    message = f"The head of a request has to come within {seconds_max:g} seconds."
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, message, Code.REQUEST_TIMEOUT)
+
+
+def headers_too_large(bytes_max: int) -> Refusal:
+    """431."""
+    message = f"The head of a request may have {bytes_max} bytes, no more."
+    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, message, Code.PAYLOAD_TOO_LARGE)
+
+
 def too_large(bytes_max: int) -> Refusal:
     """413."""
     message = f"The body may have {bytes_max} bytes, no more."

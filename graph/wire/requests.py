@@ -17,6 +17,10 @@ class Malformed(Exception):  # noqa: N818 - reason: an answer, not an error of t
     """It is no request of GraphQL; the message says what is wrong."""
 
 
+class Unaskable(Malformed):
+    """It is one by its form, and yet can't be asked."""
+
+
 @dataclass(slots=True)
 class GraphQLRequest:
     """One operation as it was asked for.
@@ -48,18 +52,18 @@ class GraphQLRequest:
         if name is not None and not isinstance(name, str):
             raise Malformed("`operationName` has to be a string or null.")
         if _NUL_WRITTEN.search(query) or (variables and _has_nul(variables)):
-            raise Malformed(NUL)
+            raise Unaskable(NUL)
         return cls(query, name, variables, extensions, sha256)
 
 
 def _sha256(extensions: Mapping[str, Any] | None) -> str | None:
-    """What a persisted query is named by; raises `Malformed` for what is no such name."""
+    """What a persisted query is named by; raises `Unaskable` for what is no such name."""
     persisted = (extensions or {}).get("persistedQuery")
     if persisted is None:
         return None
     found = persisted.get("sha256Hash") if isinstance(persisted, dict) and persisted.get("version") == 1 else None
     if not isinstance(found, str) or not _SHA256.fullmatch(found):
-        raise Malformed(
+        raise Unaskable(
             "`persistedQuery` has to have `version` 1, and as `sha256Hash` 64 hexadecimal digits in small letters."
         )
     return found

@@ -24,8 +24,9 @@ from models.enums import ErrorCode
 from models.errors import Fault, Refused
 from models.events import EventFilter, RecordedEvent
 from models.payloads import moment_text
+from resolvers.events.books import Archived, books_at
 from resolvers.events.retention import limit_of
-from resolvers.events.snapshots import book_at, keep
+from resolvers.events.snapshots import keep
 
 SEGMENT = 50_000
 """Events in one file, where it is not a whole partition: what one transaction removes."""
@@ -122,8 +123,9 @@ async def _keep_books(services: Services, segment: Segment) -> None:
     async with services.database.read() as connection:
         portfolio_ids = list((await connection.execute(chosen)).scalars())
     for portfolio_id in portfolio_ids:
-        async with services.database.read() as connection:
-            book = await book_at(connection, portfolio_id, seq_max=segment.last_seq)
+        [book] = (await books_at(services.database, [portfolio_id], seq_max=segment.last_seq)).values()
+        if isinstance(book, Archived):
+            raise book
         if book is not None:
             await keep(services, replace(book, seq=segment.last_seq))
 

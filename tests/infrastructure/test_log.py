@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as drawn
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure import log
 from infrastructure.database import Database
+from infrastructure.rows import values
 from infrastructure.settings import Settings
 from models.enums import AggregateType, EventType
 from models.events import GENESIS, Event, EventFilter, RecordedEvent, chained
@@ -22,6 +23,7 @@ from tests.support.log_race import Race, check_chain, read_log, run_race, whole_
 
 WRITERS = 8
 ALICE, BOB = UUID(int=1), UUID(int=2)
+only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
@@ -164,6 +166,20 @@ async def test_append_when_a_thousand_events_come_at_once_then_all_are_chained(d
     assert await record(database, *(an_event(n=n) for n in range(1000))) == 1000
 
     assert len(await check_chain(database)) == 1000
+
+
+@only_sqlite
+@pytest.mark.parametrize("owner_id", [ALICE, None])
+async def test_append_when_on_sqlite_then_a_row_is_stored_as_its_columns_types_would_store_it(
+    database: Database, owner_id: UUID | None
+) -> None:
+    await record(database, an_event(owner_id=owner_id, n=1))
+    raw = text(f"SELECT {', '.join(column.name for column in log.COLUMNS[1:])} FROM events ORDER BY seq")  # noqa: S608 - reason: our names
+    async with database.write() as transaction:
+        [event] = await log.read_after(transaction.connection, 0, EventFilter(), 1)
+        await transaction.execute(insert(log.EVENTS), {**values(event), "seq": 2})
+        appended, inserted = (await transaction.execute(raw)).all()
+    assert tuple(appended) == tuple(inserted)
 
 
 async def test_ensure_head_when_the_log_has_begun_then_it_stays_as_it_is(database: Database) -> None:

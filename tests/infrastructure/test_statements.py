@@ -70,7 +70,7 @@ async def test_statement_when_it_is_asked_with_many_keys_and_with_none_then_its_
     ]
 
     assert found == [[], [("AAPL",)], [("AAPL",), ("TSLA",)]]
-    assert len(set(heard)) == 1
+    assert len({sql for sql in heard if "instruments" in sql}) == 1  # the relay reads meanwhile, too
 
 
 async def test_statement_when_part_of_it_is_always_the_same_then_only_the_rest_is_given(services: Services) -> None:

@@ -21,9 +21,9 @@ from models.errors import BadRequest, Refused
 from models.events import EventFilter, RecordedEvent
 from resolvers.events import archive as archiving
 from resolvers.events.archive import archive_events, restore_events, segments
+from resolvers.events.books import SNAPSHOTS
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import cursor_of, events, known_place
-from resolvers.events.snapshots import SNAPSHOTS
 from resolvers.events.streams import PositionSnapshot, all_events, positions
 from resolvers.events.verify import verify
 from resolvers.paging import PageArgs

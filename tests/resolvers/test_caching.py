@@ -199,8 +199,8 @@ async def test_everything_when_another_asks_for_the_same_ids_then_nothing_of_it_
         "trading status": None,
         "holdings": None,
         "order": [],
-        "limits": [],
-        "targets": [],
+        "limits": (),
+        "targets": (),
         "working": 0,
     }
 

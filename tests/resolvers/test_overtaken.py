@@ -23,8 +23,9 @@ from resolvers.alerts.market_alerts import create_market_alert
 from resolvers.alerts.watch import AlertWatch
 from resolvers.context import Context
 from resolvers.events.archive import archive_events
+from resolvers.events.books import SNAPSHOTS
 from resolvers.events.queries import cursor_of
-from resolvers.events.snapshots import SNAPSHOTS, Snapshots
+from resolvers.events.snapshots import Snapshots
 from resolvers.events.streams import PositionEvent, PositionSnapshot, order_events, position_events, positions
 from resolvers.floor import desk
 from resolvers.portfolios.loaders import Held, held_by_portfolio

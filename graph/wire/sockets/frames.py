@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from graph.wire.requests import NUL, GraphQLRequest, Malformed, decoded
+from graph.wire.requests import GraphQLRequest, Malformed, Unaskable, decoded
 
 SUBPROTOCOL = "graphql-transport-ws"
 LEGACY = "graphql-ws"
@@ -112,10 +112,9 @@ def request_of(frame: Frame) -> GraphQLRequest:
     """What a `subscribe` asks for; raises as `frame_of` does."""
     try:
         return GraphQLRequest.of(frame.payload)
+    except Unaskable as error:
+        raise BadOperation(frame.id, str(error)) from None
     except Malformed as error:
-        # Of the form that the protocol wants, and yet nothing that can be asked for.
-        if str(error) == NUL:
-            raise BadOperation(frame.id, NUL) from None
         raise Closed(BAD_FRAME, str(error)) from None
 
 

@@ -11,6 +11,7 @@ from graph.wire.fanout import Event, Fanout, Subscription
 from graph.wire.outbox import Lane, Outbox
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sockets.frames import said
+from infrastructure.metrics import UNKNOWN, Operations
 from infrastructure.relay import QUEUE_MAX
 from resolvers.context import Context
 
@@ -22,12 +23,19 @@ class Operation:
     """From `subscribe` to `complete`, whichever side says it. It has nothing to do with the others of its socket."""
 
     def __init__(
-        self, operation_id: str, request: GraphQLRequest, fanout: Fanout, outbox: Outbox, over: Callable[[str], None]
+        self,
+        operation_id: str,
+        request: GraphQLRequest,
+        fanout: Fanout,
+        outbox: Outbox,
+        metrics: Operations,
+        over: Callable[[str], None],
     ) -> None:
         self._id = operation_id
         self._request = request
         self._fanout = fanout
         self._outbox = outbox
+        self._metrics = metrics
         self._over = over
         self._lane = Lane()
         # Only what stands before the payload differs between those who get the same.
@@ -93,6 +101,7 @@ class Operation:
     async def _run(self, begin: Callable[[], Awaitable[Context]]) -> None:
         opened = await self._fanout.opened(self._request, begin)
         if isinstance(opened, Answer):
+            self._metrics.count(UNKNOWN, opened.outcome)
             self.end(opened)
             return
         prepared, ctx = opened

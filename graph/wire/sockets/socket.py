@@ -17,6 +17,7 @@ from graph.wire.sockets.frames import BadOperation, Closed, Frame, closing, fram
 from graph.wire.sockets.operation import Operation
 from graph.wire.sockets.protocol import Line
 from infrastructure.database import DatabaseUnavailable
+from infrastructure.metrics import UNKNOWN
 from infrastructure.settings import Settings
 from models.errors import Unauthenticated
 from resolvers.context import Context, Viewer
@@ -42,6 +43,7 @@ class Socket:
         self._seats = seats
         self._settings = settings
         self._connection = connection
+        self._metrics = connection.services.metrics
         self._receive = receive
         self._abort = line.abort
         self._outbox = Outbox(line.send, settings.unread_ms_max / 1000, self._lose, line.gather)
@@ -82,6 +84,7 @@ class Socket:
             return
         self._end()
         self._outbox.drop()
+        self._metrics.closed.labels(code).inc()
         self._outbox.put(closing(code, reason))
 
     def stop(self) -> None:
@@ -117,16 +120,19 @@ class Socket:
             if self._closed:
                 continue
             try:
-                await self._take(self._frame(message.get("text")))
+                await self._hear(message.get("text"))
             except Closed as closed:
                 self.close(closed.code, closed.reason)
-            except BadOperation as bad:
-                self._refuse(bad.id, str(bad), Code.BAD_USER_INPUT)
             if self._outbox.unanswered > UNANSWERED_MAX:
                 await self._outbox.room()
 
-    def _frame(self, text: str | None) -> Frame:
-        return frame_of(text, self._settings.socket_frame_bytes_max, self._settings.json_depth_max)
+    async def _hear(self, text: str | None) -> None:
+        """One message; raises `Closed`."""
+        try:
+            await self._take(frame_of(text, self._settings.socket_frame_bytes_max, self._settings.json_depth_max))
+        except BadOperation as bad:
+            self._check_new(bad.id)
+            self._refuse(bad.id, str(bad), Code.BAD_USER_INPUT)
 
     async def _take(self, frame: Frame) -> None:
         if frame.type == "connection_init":
@@ -195,19 +201,23 @@ class Socket:
                 "OTHER_RIGHTS: a socket keeps the role and the scopes that it began with: open another.",
             )
 
-    def _subscribe(self, frame: Frame) -> None:
-        request = request_of(frame)
+    def _check_new(self, operation_id: str) -> None:
+        """Whether this id may be used: also a refusal would be taken for the end of the one that has it."""
         if not self._acknowledged:
             raise Closed(frames.UNAUTHORIZED, "Unauthorized")
-        if frame.id in self._operations:
-            raise Closed(frames.ID_IN_USE, f"Subscriber for {frame.id} already exists")
+        if operation_id in self._operations:
+            raise Closed(frames.ID_IN_USE, f"Subscriber for {operation_id} already exists")
+
+    def _subscribe(self, frame: Frame) -> None:
+        request = request_of(frame)
+        self._check_new(frame.id)
         most = self._settings.socket_operations_max
         if len(self._operations) >= most:
             self._refuse(
                 frame.id, f"There are {most} operations on this socket already: complete one first.", Code.THROTTLED
             )
             return
-        operation = Operation(frame.id, request, self._fanout, self._outbox, self._forget)
+        operation = Operation(frame.id, request, self._fanout, self._outbox, self._metrics.operations, self._forget)
         self._operations[frame.id] = operation
         operation.start(self._context)
 
@@ -227,8 +237,6 @@ class Socket:
         self._operations.pop(operation_id, None)
 
     def _refuse(self, operation_id: str, message: str, code: Code) -> None:
-        if not self._acknowledged:
-            self.close(frames.UNAUTHORIZED, "Unauthorized")
-            return
         refusal = Answer.refused(GraphQLError(message, extensions={"code": code}))
+        self._metrics.operations.count(UNKNOWN, refusal.outcome)
         self._outbox.put(said("error", id=operation_id, payload=refusal.errors))

@@ -1,6 +1,7 @@
 """What is sent on one connection after another, or for long, is refused; those beside it notice nothing."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -206,7 +207,68 @@ async def test_attack_when_a_head_does_not_end_then_the_connection_does(
         async with asyncio.timeout(WAIT_S_MAX):
             said = await reader.read()
         writer.close()
-        assert said.rpartition(b"HTTP/1.1 ")[2].startswith(status)
+        head, _, body = said.rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")
+        assert head.startswith(status)
+        [error] = orjson.loads(body)["errors"]
+        assert error["extensions"]["code"] == {b"408": "REQUEST_TIMEOUT", b"431": "PAYLOAD_TOO_LARGE"}[status]
         async with socket_to(server) as other:
             await other.init()
             assert (await other.execute(VIEWER))["data"] == {"viewer": None}
+
+
+WITH_BODY = b" HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "status"),
+    [
+        (b"POST /graphql" + WITH_BODY, b" ", b"415"),
+        (b"GET /graphql" + WITH_BODY, b" ", b"405"),
+        (b"GET /nothing" + WITH_BODY, b" ", b"404"),
+        (b"GET /healthz" + WITH_BODY, b" ", b"200"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n", b"200"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 1_000_000])
+async def test_attack_when_what_trickles_after_the_answer_begins_no_request_then_the_connection_ends(
+    services: Services, monkeypatch: pytest.MonkeyPatch, asked: bytes, more: bytes, status: bytes, times: int
+) -> None:
+    monkeypatch.setattr(headers, "HEADERS_S_MAX", 0.3)
+
+    async def trickle(writer: asyncio.StreamWriter) -> None:
+        for _ in range(times):
+            writer.write(more)
+            await asyncio.sleep(0.005)
+
+    async with server_of(limited_app(services)) as server, asyncio.timeout(WAIT_S_MAX):
+        host, port = server.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(asked)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 " + status)
+        trickling = asyncio.create_task(trickle(writer))
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        trickling.cancel()
+        await asyncio.wait([trickling])
+        writer.close()
+
+
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+
+
+async def test_socket_when_a_request_was_answered_on_its_connection_then_it_has_its_own_time(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headers, "HEADERS_S_MAX", 0.01)
+    async with server_of(limited_app(services, socket_init_ms=300)) as server, asyncio.timeout(WAIT_S_MAX):
+        host, port = server.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+        writer.write(HANDSHAKE)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        assert b"Connection initialisation timeout" in await reader.readuntil(b"timeout")
+        writer.close()

@@ -2,7 +2,7 @@
 
 import enum
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NewType
 
 import pytest
@@ -116,8 +116,15 @@ class Query:
         return default
 
 
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def things(self, least: int = 1) -> AsyncIterator[Thing]:
+        yield Thing(number=least)
+
+
 def schema(**more: Any) -> strawberry.Schema:
-    return strawberry.Schema(Query, config=StrawberryConfig(scalar_map=SCALARS), **more)
+    return strawberry.Schema(Query, subscription=Subscription, config=StrawberryConfig(scalar_map=SCALARS), **more)
 
 
 def executor_of(schema: strawberry.Schema, text: str) -> Executor[Any]:
@@ -197,3 +204,17 @@ async def test_arguments_when_there_are_none_then_they_are_worked_out_once(monke
         executor: Any = Executor.build(made._schema, document)
         assert (await compiled(executor, plans)).data == {"nothing": None}
     assert calls == 1
+
+
+@pytest.mark.parametrize("event", [Thing(number=3), None, BoomError("no thing"), "no thing"])
+async def test_event_when_it_is_told_of_then_no_arguments_are_worked_out(
+    event: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "subscription ($least: Int!) { things(least: $least) { number twice } }"
+    began = Executor.build(schema()._schema, parse(text), raw_variable_values={"least": 2})
+    assert isinstance(began, Executor)
+    theirs = await awaited(began.build_per_event_executor(event).execute_operation())
+    monkeypatch.delattr(resolving, "get_argument_values")
+    ours = await compiled(began.build_per_event_executor(event))
+    assert (ours.data, in_order(ours)) == (theirs.data, in_order(theirs))
+    assert (ours.data == {"things": {"number": 3, "twice": 6}}) == isinstance(event, Thing)

@@ -201,3 +201,55 @@ async def test_bytes_when_sent_to_the_server_then_it_answers_no_5xx_and_goes_on(
 
         await asyncio.to_thread(anything)
         await assert_well(app, token)
+
+
+HANDSHAKE = {
+    b"Connection": b"Upgrade",
+    b"Upgrade": b"websocket",
+    b"Sec-WebSocket-Version": b"13",
+    b"Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==",
+    b"Sec-WebSocket-Protocol": b"graphql-transport-ws",
+}
+ORIGINS = [b"http://[", b"http://[x]", b"http://a:b", b"null", b"http://", b"://", b"//", b"http://a", b"https://a\xff"]
+visible = st.binary(max_size=12).map(lambda value: bytes(each for each in value if each >= 0x20 and each != 0x7F))
+handshakes = st.fixed_dictionaries(
+    {},
+    optional={
+        b"Origin": st.sampled_from(ORIGINS) | visible,
+        b"Host": st.sampled_from([b"", b"a", b"[", b"a:b"]) | visible,
+        b"Sec-WebSocket-Protocol": st.sampled_from([b"graphql-ws", b",", b"a b", b"x, graphql-transport-ws"]) | visible,
+        b"Sec-WebSocket-Key": visible,
+        b"Sec-WebSocket-Extensions": st.sampled_from([b"permessage-deflate", b";", b'x; y="']) | visible,
+        b"User-Agent": visible,
+        b"X-Request-Id": visible,
+    },
+)
+
+
+async def test_handshake_when_its_headers_are_anything_then_it_is_answered_and_no_5xx(
+    app: Starlette, services: Services
+) -> None:
+    token = (await signed_up(services)).access_token
+    loop = asyncio.get_running_loop()
+
+    async def answered(server: str, given: dict[bytes, bytes]) -> bytes:
+        host, _, port = server.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        said = b"".join(b"%b: %b\r\n" % each for each in ({b"Host": b"a"} | HANDSHAKE | given).items())
+        writer.write(b"GET /graphql HTTP/1.1\r\n" + said + b"\r\n")
+        try:
+            async with asyncio.timeout(WAIT_S_MAX):
+                return await reader.readuntil(b"\r\n\r\n")
+        finally:
+            writer.close()
+
+    async with server_of(app) as server:
+
+        @settings(EXAMPLES, max_examples=200)
+        @given(handshakes)
+        def anything(given: dict[bytes, bytes]) -> None:
+            answer = asyncio.run_coroutine_threadsafe(answered(server, given), loop).result(WAIT_S_MAX)
+            assert answer.startswith((b"HTTP/1.1 101", b"HTTP/1.1 4")), answer
+
+        await asyncio.to_thread(anything)
+        await assert_well(app, token)

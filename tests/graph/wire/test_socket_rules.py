@@ -99,16 +99,46 @@ async def test_operation_when_it_fails_then_that_one_ends_with_an_error_and_the_
         assert opened.connection.state is websockets.State.OPEN
 
 
-async def test_operation_when_its_json_is_too_deep_then_it_alone_is_refused(server: str) -> None:
-    deep: Any = "x"
-    for _ in range(100):
-        deep = [deep]
+DEEP = "[" * 100 + "]" * 100
+ASKS = '{"query": "{ viewer { email } }", '
+UNASKABLE = [
+    ASKS + f'"variables": {{"deep": {DEEP}}}}}',
+    ASKS + '"query": "{ streamCursor }"}',
+    ASKS + '"variables": {"a": "\\u0000"}}',
+    ASKS + '"extensions": {"persistedQuery": 1}}',
+    ASKS + '"extensions": {"persistedQuery": {"version": 2}}}',
+    ASKS + '"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x"}}}',
+]
+"""Payloads that the protocol lets through."""
+
+
+async def subscribed(opened: Socket, name: str, payload: str) -> None:
+    """Begin an operation, in these very words."""
+    await opened.connection.send(f'{{"id": "{name}", "type": "subscribe", "payload": {payload}}}')
+
+
+@pytest.mark.parametrize("payload", UNASKABLE)
+async def test_operation_when_it_can_not_be_asked_for_then_it_alone_is_refused(server: str, payload: str) -> None:
     async with socket_to(server) as opened:
         await opened.init()
-        await opened.start("deep", VIEWER, {"deep": deep})
-        frame = await opened.next("deep")
+        await subscribed(opened, "bad", payload)
+        # Its reader keeps what comes for ids that it does not know.
+        await until(lambda: "bad" in opened._frames)
+        frame = await opened.next("bad")
         assert (frame["type"], frame["payload"][0]["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
         assert await opened.execute(VIEWER) == {"data": {"viewer": None}}
+
+
+@pytest.mark.parametrize("payload", UNASKABLE)
+async def test_operation_when_it_can_not_be_asked_for_under_an_id_in_use_then_the_socket_is_closed(
+    server: str, services: Services, payload: str
+) -> None:
+    async with socket_to(server) as opened:
+        await opened.init((await signed_up(services)).access_token)
+        await opened.start("one", EVENTS)
+        await subscribed(opened, "one", payload)
+        assert await opened.closed() == (4409, "Subscriber for one already exists")
+        assert opened._frames["one"].empty()
 
 
 async def test_operations_when_there_are_more_than_a_socket_may_have_then_the_next_is_refused(
@@ -155,6 +185,10 @@ async def test_socket_when_it_speaks_something_else_then_it_is_told_what_is_spok
         (None, (), True),
         ("http://{server}", (), True),
         ("https://evil.example", (), False),
+        ("https://{server}", (), True),
+        ("ftp://{server}", (), False),
+        ("http://{server}.evil.example", (), False),
+        ("http://[", (), False),
         ("null", (), False),
         ("https://desk.example", ("https://desk.example",), True),
         ("https://evil.example", ("https://desk.example",), False),
