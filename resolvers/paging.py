@@ -323,7 +323,7 @@ class Listing(Generic[T]):
         column = self.table.c[self.parent]
         if not form.many:
             return page.add_columns(column).where(self._of_parents(many=False))
-        return pages_of(dialect, page, column, keys, down=down)
+        return pages_of(dialect.name, page, column, keys, down=down)
 
 
 def _parameter(field: str) -> str:
