@@ -125,6 +125,29 @@ async def test_metrics_when_operations_have_ended_then_they_are_counted_by_kind_
     assert 'tradegraph_database_connections{role="writer"} 0.0' in lines
 
 
+async def test_metrics_when_the_cache_was_asked_then_what_it_did_and_what_it_keeps_is_there_by_kind(
+    client: Client, services: Services
+) -> None:
+    for _ in range(3):
+        await client.post('{ instrument(symbol: "AAPL") { name } }')
+    text = (await client.http.get("/metrics")).text
+    lines = [line for line in text.splitlines() if "instruments by symbol" in line]
+    kind = 'kind="instruments by symbol"'
+    assert lines == [
+        f'tradegraph_cache_values_total{{{kind},source="memory"}} 2.0',
+        f'tradegraph_cache_values_total{{{kind},source="redis"}} 0.0',
+        f'tradegraph_cache_values_total{{{kind},source="loaded"}} 1.0',
+        f'tradegraph_cache_values_total{{{kind},source="passed"}} 0.0',
+        f'tradegraph_cache_values_total{{{kind},source="stale"}} 0.0',
+        f"tradegraph_cache_evicted_total{{{kind}}} 0.0",
+        f"tradegraph_cache_entries{{{kind}}} 1.0",
+        f"tradegraph_cache_bytes{{{kind}}} {float(services.cache.memory.bytes)}",
+    ]
+    assert {"# TYPE tradegraph_cache_values_total counter", "tradegraph_limit_fallbacks_total 0.0"} <= set(
+        text.splitlines()
+    )
+
+
 async def test_metrics_when_subscriptions_have_ended_then_each_is_counted_once_by_its_outcome(
     app: Starlette, services: Services
 ) -> None:
