@@ -1,6 +1,6 @@
 """What a portfolio has of risk, on the wire."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Annotated, Any
 
 import strawberry
@@ -17,7 +17,7 @@ Unacknowledged = Annotated[
 ]
 
 
-def _risk_limits(parent: strawberry.Parent[Any], info: Info) -> Awaitable[list[RiskLimit]]:
+def _risk_limits(parent: strawberry.Parent[Any], info: Info) -> Awaitable[Sequence[RiskLimit]]:
     return queries.risk_limits(info.context, parent.id)
 
 

@@ -1,7 +1,7 @@
 """Portfolios, what they are worth and their ledger on the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -208,7 +208,9 @@ def _history(parent: strawberry.Parent[domain.Portfolio], info: Info, at: At) ->
     return history(info.context, parent, at)
 
 
-def _target_allocations(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[list[TargetAllocation]]:
+def _target_allocations(
+    parent: strawberry.Parent[domain.Portfolio], info: Info
+) -> Awaitable[Sequence[TargetAllocation]]:
     return target_allocations(info.context, parent.id)
 
 

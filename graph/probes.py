@@ -108,9 +108,18 @@ async def _look(services: Services) -> None:
         gauges.connections.labels(role).set(used)
     if services.database.replica is not None:
         for outcome, count in vars(services.database.replica.counts).items():
-            gauges.replica_reads.labels(outcome).set(count)
-    for kind, counts in services.cache.counts.items():
-        for source, count in vars(counts).items():
-            gauges.cached.labels(kind, source).set(count)
+            gauges.replica_reads.set(count, outcome)
+    _look_at_cache(services)
     ages = [quote.age(now).total_seconds() for quote in services.quotes.all()]
     gauges.feed_age.set(min(ages, default=-1))
+
+
+def _look_at_cache(services: Services) -> None:
+    metrics, cache = services.metrics, services.cache
+    for kind, counts in cache.counts.items():
+        for source, count in vars(counts).items():
+            metrics.cached.set(count, kind, source)
+    for kind, room in cache.memory.rooms.items():
+        metrics.cache_entries.labels(kind).set(room.entries)
+        metrics.cache_bytes.labels(kind).set(room.bytes)
+        metrics.cache_evicted.set(room.evicted, kind)

@@ -75,6 +75,7 @@ class Process:
         while self._started:
             await self._started.pop().stop()
         await self.services.limiter.settle()
+        await self.services.cache.stop()
         if self.services.redis is not None:
             await self.services.redis.close()
         await self.services.database.close()

@@ -10,13 +10,16 @@ import asyncio
 import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import orjson
 
-from infrastructure.cache_levels import Entry, Memory, Shared
-from infrastructure.database import Database, DatabaseUnavailable
+from infrastructure.cache_flights import Flights
+from infrastructure.cache_levels import Entry, Memory, Seen, Shared
+from infrastructure.cache_values import ENTRY_BYTES, bytes_of, refuse_mutable
+from infrastructure.database import Database
 from infrastructure.redis import Redis, RedisUnavailable
 from infrastructure.relay import Relay
 from infrastructure.settings import Settings
@@ -34,20 +37,24 @@ Tagging = Callable[[Event | RecordedEvent], Iterable[Tag]]
 TAGS_MAX = 100_000
 """Tags whose last change is remembered. For any other, all that was read before the oldest of them is not used."""
 LOCK_MS = 2000
-"""How long other processes wait for the one that reads a value before they read it as well."""
+"""How long a process that reads a value for all has it to itself, if it does not let go before."""
+WAIT_S = 0.2
+"""How long the others wait for it before they read the value as well."""
 POLL_S = 0.01
+PATIENCE_S = 0.5
+"""How long a reading is waited for, where a value that is too old is better than none."""
 KEY_BYTES_MAX = 1024
 """What is asked for by a longer key is not kept: whoever asks could fill the memory with keys."""
-LEAF_BYTES = 40
-"""About what one field of a dataclass takes as JSON."""
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Kind(Generic[K, V]):
     """One kind of cached values.
 
-    `of` is the type of a value, which JSON is read back into; `tags` says what changes the value of an owner's key;
-    `keep` which values may be kept at all. A `shared` kind is the same for every caller, any other is each one's own.
+    `of` is the type of a value, which JSON is read back into, and which nobody can change: all callers are handed the
+    same one. `tags` says what changes the value of an owner's key; `keep` which values may be kept at all. A `shared`
+    kind is the same for every caller, any other is each one's own.
     """
 
     name: str
@@ -59,6 +66,9 @@ class Kind(Generic[K, V]):
     if_error: bool = False
     """Whether a value that is too old is better than none while the database can't be reached: of market data."""
 
+    def __post_init__(self) -> None:
+        refuse_mutable(self.of)
+
 
 @dataclass
 class Counts:
@@ -69,6 +79,8 @@ class Counts:
     loaded: int = 0
     passed: int = 0
     """Read past the cache: this process was behind what the caller had done elsewhere."""
+    stale: int = 0
+    """Shown although too old, as the database did not answer, or not soon."""
 
 
 class Cache:
@@ -84,13 +96,16 @@ class Cache:
         self._tags_of = tags_of
         self._changed: OrderedDict[Tag, int] = OrderedDict()
         self._floor = 0
-        self._flying: dict[Hashable, asyncio.Future[Entry | None]] = {}
-        self._letting_go: set[asyncio.Task[None]] = set()
+        self._flights = Flights(settings.operation_ms / 1000)
 
     def follow(self, relay: Relay, database: Database) -> None:
         """Be kept right by these from now on."""
         relay.appliers.append(self)
         database.listeners.append(self.committed)
+
+    async def stop(self) -> None:
+        """Give up what is being read."""
+        await self._flights.stop()
 
     async def begin(self, epoch: str, position: int) -> None:
         """Know nothing of before `position` of the log `epoch`."""
@@ -129,178 +144,205 @@ class Cache:
         """The value of each key, in their order; `load` reads those that are not kept, together.
 
         None of them is older than `position` was when it was called, nor than `least`: while this process has not come
-        that far (none: it is not known how far it has to), everything is read.
+        that far (none: it is not known how far it has to), everything is read, but for what no caller can change.
         """
         counts = self.counts[kind.name]
         if not self._on:
             return list(await load(keys))
-        if least is None or least > self.position:
+        if (least is None or least > self.position) and not kind.if_error:
             counts.passed += len(keys)
             return list(await load(keys))
         lookup = _Lookup(kind, None if kind.shared else owner, self._epoch)
-        kept: list[Entry | None] = await self.memory.multi_get([lookup.local(key) for key in keys])
+        kept = dict(zip(keys, self.memory.look(map(lookup.local, keys)), strict=True))
+        now = _now()
         found = {
             key: entry.value
-            for key, entry in zip(keys, kept, strict=True)
-            if entry is not None and self._stands(lookup, key, entry)
+            for key, entry in kept.items()
+            if entry is not None and entry.expires_at > now and self._unchanged(lookup, key, entry.position)
         }
         counts.memory += len(found)
         if missing := [key for key in keys if key not in found]:
-            found |= await self._together(lookup, missing, load, dict(zip(keys, kept, strict=True)))
+            found |= await self._together(lookup, missing, load, kept)
         return [found[key] for key in keys]
 
-    def _stands(self, lookup: "_Lookup[K, V]", key: K, entry: Entry) -> bool:
-        """Whether nothing has changed it, and its time has not come."""
-        return entry.expires_at > _now() and self._unchanged(lookup, key, entry.position)
-
     def _unchanged(self, lookup: "_Lookup[K, V]", key: K, since: int) -> bool:
-        return self._floor <= since and all(
-            self._changed.get(tag, 0) <= since for tag in lookup.kind.tags(lookup.owner, key)
-        )
+        if since < self._floor:
+            return False
+        changed = self._changed
+        for tag in lookup.kind.tags(lookup.owner, key):  # noqa: SIM110 - reason: every hit comes this way
+            if changed.get(tag, 0) > since:
+                return False
+        return True
+
+    def _least(self, lookup: "_Lookup[K, V]", key: K) -> int:
+        """The position of its last change, as far as that is remembered."""
+        tags = lookup.kind.tags(lookup.owner, key)
+        return max(self._floor, *(self._changed.get(tag, 0) for tag in tags), 0)
 
     async def _together(
-        self,
-        lookup: "_Lookup[K, V]",
-        missing: list[K],
-        load: Load[K, V],
-        kept: dict[K, Entry | None],
+        self, lookup: "_Lookup[K, V]", missing: list[K], load: Load[K, V], kept: dict[K, Entry | None]
     ) -> dict[K, V]:
-        """What this process is not reading already is read here; then what others have read is taken, if it stands."""
-        theirs = {key: flight for key in missing if (flight := self._flying.get(lookup.local(key))) is not None}
-        mine = [key for key in missing if key not in theirs]
-        found = await self._fly(lookup, mine, load, kept) if mine else {}
-        for key, flight in theirs.items():
-            entry = await asyncio.shield(flight)
-            if entry is not None and self._stands(lookup, key, entry):
-                self.counts[lookup.kind.name].memory += 1
-                found[key] = entry.value
-        if left := [key for key in theirs if key not in found]:
-            self.counts[lookup.kind.name].loaded += len(left)
+        """What nobody is reading already is read from here on; what others are reading is taken, if it stands."""
+        flights = {key: flight for key in missing if (flight := self._flights.get(lookup.local(key))) is not None}
+        mine, own = [key for key in missing if key not in flights], None
+        if mine:
+            own = self._flights.begin([*map(lookup.local, mine)], partial(self._read, lookup, mine, load))
+            flights |= dict.fromkeys(mine, own)
+        old = {key: entry for key in missing if lookup.kind.if_error and (entry := kept[key]) is not None}
+        patience_s = None
+        if len(old) == len(missing):
+            began_at = min(flight.began_at for flight in flights.values())
+            patience_s = max(0, began_at + PATIENCE_S - _now())
+        await self._flights.wait(set(flights.values()), patience_s)
+        counts, found = self.counts[lookup.kind.name], dict[K, V]()
+        for key, flight in flights.items():
+            entry = flight.entry(key, old.get(key))
+            if entry is None:
+                continue
+            if entry is old.get(key):
+                counts.stale += 1
+            elif flight is not own:
+                if not self._unchanged(lookup, key, entry.position):
+                    continue
+                counts.memory += 1
+            found[key] = entry.value
+        if left := [key for key in missing if key not in found]:
+            counts.loaded += len(left)
             found |= zip(left, await load(left), strict=True)
         return found
 
-    async def _fly(
-        self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V], kept: dict[K, Entry | None]
-    ) -> dict[K, V]:
-        loop = asyncio.get_running_loop()
-        flights = {key: loop.create_future() for key in keys}
-        self._flying |= {lookup.local(key): flight for key, flight in flights.items()}
-        entries: dict[K, Entry] = {}
-        locked: list[K] = []
-        try:
-            entries = await self._from_redis(lookup, [key for key in keys if lookup.is_kept(key)], locked)
-            if rest := [key for key in keys if key not in entries]:
-                entries |= await self._load(lookup, rest, load)
-                locked.clear()
-        except DatabaseUnavailable:
-            entries |= {key: old for key in keys if lookup.kind.if_error and (old := kept.get(key)) is not None}
-            if len(entries) < len(keys):
-                raise
-        finally:
-            if locked:  # cancelled, or nothing could be read: others need not wait
-                self._let_go(lookup, locked)
-            for key, flight in flights.items():
-                del self._flying[lookup.local(key)]
-                flight.set_result(entries.get(key))
-        return {key: entry.value for key, entry in entries.items()}
+    async def _read(self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V]) -> dict[K, Entry]:
+        """A flight: what Redis has, and the rest from the database. What other processes read is waited for last."""
+        found, until = dict[K, Entry](), _now() + WAIT_S
+        while True:
+            looked = await self._look(lookup, keys)
+            found |= looked.found
+            keys = looked.theirs
+            mine = [*looked.mine, *looked.locked]
+            if keys and _now() >= until:
+                mine, keys = [*mine, *keys], []
+            if mine:
+                found |= await self._load(lookup, mine, load, looked.locked)
+            if not keys:
+                return found
+            await asyncio.sleep(POLL_S)
 
-    async def _load(self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V]) -> dict[K, Entry]:
+    async def _look(self, lookup: "_Lookup[K, V]", keys: list[K]) -> "_Looked[K]":
+        """What is in Redis and stands; the locks of the rest are taken."""
+        looked, kept = _Looked[K](), [key for key in keys if lookup.is_kept(key)]
+        if self._shared is None or not kept:
+            looked.mine = keys
+            return looked
+        names, least = [*map(lookup.shared, kept)], [self._least(lookup, key) for key in kept]
+        asked_at = _now()
+        try:
+            seen = await self._shared.look(names, [*map(lookup.lock, kept)], least, LOCK_MS)
+        except RedisUnavailable:
+            looked.mine = keys
+            return looked
+        looked.mine = [key for key in keys if not lookup.is_kept(key)]
+        for key, there in zip(kept, seen, strict=True):
+            if (entry := self._entry(lookup, key, there, asked_at)) is not None:
+                looked.found[key] = entry
+            elif there.is_mine:
+                looked.locked.append(key)
+            else:
+                (looked.theirs if there.text is None else looked.mine).append(key)
+        await self._keep(lookup, looked.found)
+        self.counts[lookup.kind.name].redis += len(looked.found)
+        return looked
+
+    def _entry(self, lookup: "_Lookup[K, V]", key: K, seen: Seen, asked_at: float) -> Entry | None:
+        """What a text of Redis says, if it can be read; another version of the program may have put it there."""
+        if seen.text is None:
+            return None
+        try:
+            position, json = orjson.loads(seen.text)
+            value = lookup.read(json)
+            if self._unchanged(lookup, key, position):
+                return Entry(value, position, asked_at + seen.left_ms / 1000, lookup.size(key, value))
+        except _UNREADABLE:
+            pass
+        return None
+
+    async def _load(self, lookup: "_Lookup[K, V]", keys: list[K], load: Load[K, V], locked: list[K]) -> dict[K, Entry]:
+        """Read them from the database, and keep them in both levels; the locks of those that are `locked` end."""
         kind, position = lookup.kind, self.position  # the position first: what is read may be younger, never older
-        values = dict(zip(keys, await load(keys), strict=True))
-        self.counts[kind.name].loaded += len(keys)
-        kept = {key: value for key, value in values.items() if kind.keep(value) and lookup.is_kept(key)}
+        expires_at = _now() + kind.ttl_s
         texts: dict[K, bytes] = {}
-        if self._shared is not None:
-            texts = {key: orjson.dumps([position, written(value)]) for key, value in kept.items()}
-        entries = {key: Entry(value, position, _now() + kind.ttl_s, 0) for key, value in values.items()}
-        for key, value in kept.items():
-            size = lookup.key_bytes(key) + (len(texts.get(key, b"")) or _roughly(value))
-            entries[key] = replace(entries[key], size=size)
-        await self.memory.multi_set([(lookup.local(key), entries[key]) for key in kept])
-        await self._put(lookup, texts, keys)
+        try:
+            values = dict(zip(keys, await load(keys), strict=True))
+            self.counts[kind.name].loaded += len(keys)
+            kept = [key for key, value in values.items() if kind.keep(value) and lookup.is_kept(key)]
+            sizes = {key: lookup.size(key, values[key]) for key in kept}
+            entries = {key: Entry(value, position, expires_at, sizes.get(key, 0)) for key, value in values.items()}
+            await self._keep(lookup, {key: entries[key] for key in kept})
+            if self._shared is not None:
+                texts = {key: orjson.dumps([position, written(values[key])]) for key in kept}
+        finally:  # also where nothing could be read: others need not wait
+            await self._give(lookup, texts, expires_at, locked)
         return entries
 
-    async def _put(self, lookup: "_Lookup[K, V]", texts: dict[K, bytes], keys: list[K]) -> None:
+    async def _keep(self, lookup: "_Lookup[K, V]", entries: dict[K, Entry]) -> None:
+        if lookup.epoch == self._epoch:  # else it was read from a log that is no longer this process's
+            await self.memory.multi_set((lookup.local(key), entry) for key, entry in entries.items())
+
+    async def _give(self, lookup: "_Lookup[K, V]", texts: dict[K, bytes], expires_at: float, locked: list[K]) -> None:
         """Give other processes what was read, and no longer have them wait for it."""
-        if self._shared is None:
-            return
-        values = {lookup.shared(key): text for key, text in texts.items()}
-        locks = [lookup.lock(key) for key in keys if lookup.is_kept(key)]
-        with contextlib.suppress(RedisUnavailable):
-            await self._shared.put(values, lookup.kind.ttl_s, locks)
+        left_ms = round((expires_at - _now()) * 1000)
+        values = {lookup.shared(key): (text, left_ms) for key, text in texts.items()} if left_ms > 0 else {}
+        if self._shared is not None and (values or locked):
+            with contextlib.suppress(RedisUnavailable):
+                await self._shared.put(values, [*map(lookup.lock, locked)])
 
-    def _let_go(self, lookup: "_Lookup[K, V]", keys: list[K]) -> None:
-        task = asyncio.create_task(self._put(lookup, {}, [*keys]))
-        self._letting_go.add(task)
-        task.add_done_callback(self._letting_go.discard)
 
-    async def _from_redis(self, lookup: "_Lookup[K, V]", keys: list[K], locked: list[K]) -> dict[K, Entry]:
-        """What is there, or comes there while other processes read it; `locked` gets what is for this one to read."""
-        found: dict[K, Entry] = {}
-        if self._shared is None or not keys:
-            return found
-        with contextlib.suppress(RedisUnavailable):
-            found, _ = await self._look(self._shared, lookup, keys)
-            waiting = [key for key in keys if key not in found]
-            if waiting:
-                mine = await self._shared.add_each([lookup.lock(key) for key in waiting], LOCK_MS)
-                locked += [key for key, is_mine in zip(waiting, mine, strict=True) if is_mine]
-                waiting = [key for key in waiting if key not in locked]
-            while waiting:
-                await asyncio.sleep(POLL_S)
-                more, waiting = await self._look(self._shared, lookup, waiting)
-                found |= more
-        self.counts[lookup.kind.name].redis += len(found)
-        return found
+@dataclass
+class _Looked(Generic[K]):
+    """What a look into Redis came to, for each of the keys."""
 
-    async def _look(self, shared: Shared, lookup: "_Lookup[K, V]", keys: list[K]) -> tuple[dict[K, Entry], list[K]]:
-        """What is there and stands, and the keys of the rest that some process is reading."""
-        names = [*map(lookup.shared, keys), *map(lookup.lock, keys)]
-        texts: list[bytes | None] = await shared.multi_get(names)
-        found: dict[K, Entry] = {}
-        for key, text in zip(keys, texts, strict=False):
-            if text is not None:
-                position, value = orjson.loads(text)
-                # What another version of the program has put there may not be what this one can read.
-                with contextlib.suppress(TypeError, ValueError, ArithmeticError):
-                    if self._unchanged(lookup, key, position):
-                        size = lookup.key_bytes(key) + len(text)
-                        found[key] = Entry(lookup.read(value), position, _now() + lookup.kind.ttl_s, size)
-        await self.memory.multi_set((lookup.local(key), entry) for key, entry in found.items())
-        locked = [key for key, lock in zip(keys, texts[len(keys) :], strict=True) if lock is not None]
-        return found, [key for key in locked if key not in found]
+    found: dict[K, Entry] = field(default_factory=dict)
+    locked: list[K] = field(default_factory=list)
+    """To be read here, while other processes wait for that."""
+    mine: list[K] = field(default_factory=list)
+    """To be read here, and nobody waits: it may not be kept, or Redis does not answer."""
+    theirs: list[K] = field(default_factory=list)
+    """Read by another process just now."""
 
 
 class _Lookup(Generic[K, V]):
     """Values of one kind, for one caller: how their keys are said in either level."""
 
     def __init__(self, kind: Kind[K, V], owner: Hashable, epoch: str) -> None:
-        self.kind, self.owner = kind, owner
-        self.read = reader(kind.of)
-        self._prefix = f"tradegraph:{epoch}:{kind.name}:{owner}:"
+        self.kind, self.owner, self.epoch = kind, owner, epoch
+        self._shared: dict[K, str] = {}
 
-    def local(self, key: K) -> Hashable:
+    @property
+    def read(self) -> Callable[[Any], Any]:
+        """What reads a value's JSON."""
+        return reader(self.kind.of)
+
+    def local(self, key: K) -> tuple[str, Hashable, K]:
+        """The key in the memory."""
         return self.kind.name, self.owner, key
 
     def shared(self, key: K) -> str:
-        return self._prefix + orjson.dumps(written(key)).decode()
-
-    def key_bytes(self, key: K) -> int:
-        return len(self.shared(key))
+        """The key in Redis."""
+        found = self._shared.get(key)
+        if found is None:
+            text = orjson.dumps(written(key)).decode()
+            found = self._shared[key] = f"tradegraph:{self.epoch}:{self.kind.name}:{self.owner}:{text}"
+        return found
 
     def is_kept(self, key: K) -> bool:
-        return self.key_bytes(key) <= KEY_BYTES_MAX
+        return len(self.shared(key)) <= KEY_BYTES_MAX
 
     def lock(self, key: K) -> str:
         return self.shared(key) + ":reading"
 
+    def size(self, key: K, value: V) -> int:
+        """About the bytes that keeping it takes."""
+        return ENTRY_BYTES + bytes_of(self.owner) + bytes_of(key) + bytes_of(value)
+
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _roughly(value: Any) -> int:
-    """About how many bytes it is as JSON, without writing it."""
-    if isinstance(value, list | tuple):
-        return LEAF_BYTES + sum(map(_roughly, value))
-    return LEAF_BYTES * len(getattr(type(value), "__dataclass_fields__", "1"))

@@ -4,12 +4,14 @@ import bisect
 import functools
 import itertools
 from collections import Counter as Count
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+UNKNOWN = "unknown"
+"""The kind of what was refused before it was known what it is."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -26,9 +28,13 @@ class Operations(Collector):
         """By kind, how many took no longer than each of `SECONDS` but longer than the one before, and than all."""
         self._sums: dict[str, float] = {}
 
+    def count(self, kind: str, outcome: str) -> None:
+        """One has ended, however long it took."""
+        self._outcomes[kind, outcome] += 1
+
     def note(self, kind: str, outcome: str, seconds: float) -> None:
         """One has ended."""
-        self._outcomes[kind, outcome] += 1
+        self.count(kind, outcome)
         buckets = self._buckets.get(kind)
         if buckets is None:
             buckets = self._buckets[kind] = [0] * (len(SECONDS) + 1)
@@ -51,6 +57,26 @@ class Operations(Collector):
         yield took
 
 
+class Tally(Collector):
+    """A counter of what is counted elsewhere: it is told the counts when somebody looks."""
+
+    def __init__(self, name: str, description: str, labels: Sequence[str] = (), *, registry: CollectorRegistry) -> None:
+        self._name, self._description, self._labels = name, description, labels
+        self._counts: dict[tuple[str, ...], int] = {} if labels else {(): 0}
+        registry.register(self)
+
+    def set(self, count: int, *labels: str) -> None:
+        """So many since the process began."""
+        self._counts[labels] = count
+
+    def collect(self) -> Iterator[Metric]:
+        """As a registry has it."""
+        family = CounterMetricFamily(self._name, self._description, labels=self._labels)
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
 class Metrics:
     """The counters and gauges of a process."""
 
@@ -63,12 +89,15 @@ class Metrics:
             "Operations that were interpreted, as they could not be compiled.",
             registry=registry,
         )
-        gauge = functools.partial(Gauge, registry=registry)
-        self.limit_fallbacks = gauge(
+        self.closed = Counter(
+            "tradegraph_sockets_closed", "Websockets that the server closed, by code.", ["code"], registry=registry
+        )
+        gauge, tally = functools.partial(Gauge, registry=registry), functools.partial(Tally, registry=registry)
+        self.limit_fallbacks = tally(
             "tradegraph_limit_fallbacks", "Operations charged to this process's own budgets, as Redis was gone."
         )
-        self.redis_failures = gauge("tradegraph_redis_failures", "Calls to Redis that got no answer.")
-        self.redis_outages = gauge("tradegraph_redis_outages", "How often Redis was found to be gone.")
+        self.redis_failures = tally("tradegraph_redis_failures", "Calls to Redis that got no answer.")
+        self.redis_outages = tally("tradegraph_redis_outages", "How often Redis was found to be gone.")
         self.sockets = gauge("tradegraph_sockets", "Open websockets and event streams.")
         self.subscriptions = gauge("tradegraph_subscriptions", "Subscriptions that run.")
         self.waiting = gauge("tradegraph_subscriptions_waiting", "Sockets and subscriptions that wait to begin.")
@@ -76,12 +105,15 @@ class Metrics:
         self.log_lag = gauge("tradegraph_log_lag", "How many events it has not seen yet.")
         self.connections = gauge("tradegraph_database_connections", "Connections in use, by what they do.", ["role"])
         self.feed_age = gauge("tradegraph_feed_age_seconds", "The age of the newest quote; -1 where there is none.")
-        self.cached = gauge(
+        self.cached = tally(
             "tradegraph_cache_values",
             "Values that were asked for, by kind and by where they came from.",
             ["kind", "source"],
         )
-        self.replica_reads = gauge(
+        self.cache_evicted = tally("tradegraph_cache_evicted", "Values that had to make room for others.", ["kind"])
+        self.cache_entries = gauge("tradegraph_cache_entries", "Values that the process's memory keeps.", ["kind"])
+        self.cache_bytes = gauge("tradegraph_cache_bytes", "About what they take in it, with their keys.", ["kind"])
+        self.replica_reads = tally(
             "tradegraph_replica_reads",
             "Readings that a replica could answer: it did (served), had not come so far (behind), or was gone.",
             ["outcome"],

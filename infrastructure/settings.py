@@ -154,7 +154,7 @@ class Settings(LimitSettings):
     """Whether what is only shown is kept between reads; what decides money or risk never is."""
     cache_entries: int = Field(default=50_000, ge=1)
     cache_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
-    """The most that a process's own memory keeps: values, and their size as JSON."""
+    """The most that a process's own memory keeps: values, and about the bytes that they take in it."""
 
     page_size: int = Field(default=50, ge=1)
     page_size_max: int = Field(default=100, ge=1)

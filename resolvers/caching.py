@@ -22,12 +22,14 @@ Batch = Callable[[Context, Sequence[K]], Awaitable[list[V]]]
 class Kept:
     """How long the pages of a list are kept.
 
-    `changed_by` is the tag that goes with the list's parent, `keep` says which items may be kept.
+    `changed_by` is the tag that goes with the list's parent, `keep` says which items may be kept, `if_error` whether a
+    page that is too old is better than none.
     """
 
     changed_by: str | None = None
     ttl_s: float = TTL_S
     keep: Callable[[Any], bool] = lambda _item: True
+    if_error: bool = False
 
 
 def owner_of(ctx: Context) -> Hashable:
@@ -65,6 +67,10 @@ class CachedKind:
     redis: int
     loaded: int
     passed: int
+    stale: int
+    entries: int
+    bytes: int
+    evicted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +88,8 @@ def statistics(ctx: Context) -> CacheStatistics:
     if not ctx.signed_in().is_admin:
         raise Refused(Fault(ErrorCode.FORBIDDEN, "Only an ADMIN can see what the cache does."))
     cache = ctx.services.cache
-    kinds = [CachedKind(name, **vars(counts)) for name, counts in sorted(cache.counts.items())]
+    kinds = [
+        CachedKind(name, **vars(counts), **vars(cache.memory.rooms[name]))
+        for name, counts in sorted(cache.counts.items())
+    ]
     return CacheStatistics(len(cache.memory), cache.memory.bytes, cache.memory.evicted, kinds)

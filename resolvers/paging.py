@@ -136,18 +136,21 @@ class Listing(Generic[T]):
         self.owned, self.descending, self.conditions = owned, descending, conditions
         self._statements: dict[Hashable, Statement] = {}
         """What was used last comes last."""
-        self._cached: Kind[PageKey, list[T]] | None = None
+        self._cached: Kind[PageKey, tuple[T, ...]] | None = None
         self._counted: Kind[CountKey, int] | None = None
         if kept is not None:
             name = f"{self.table.name} by {parent}, {'descending' if descending else 'ascending'} {keys[0]}"
-            tag, ttl_s, shared = kept.changed_by, kept.ttl_s, not owned
+            tag, ttl_s, shared, if_error = kept.changed_by, kept.ttl_s, not owned, kept.if_error
 
             def tags(_owner: Hashable, key: PageKey | CountKey) -> list[Tag]:
                 return [] if tag is None else [(tag, key.parent)]
 
-            of: Any = list[kind]  # type: ignore[valid-type]  # reason: it is looked at when it runs
-            self._cached = Kind(name, of, ttl_s, tags, keep=lambda items: all(map(kept.keep, items)), shared=shared)
-            self._counted = Kind(f"count of {name}", int, ttl_s, tags, shared=shared)
+            def keep(items: tuple[T, ...]) -> bool:
+                return all(map(kept.keep, items))
+
+            of: Any = tuple[kind, ...]  # type: ignore[valid-type]  # reason: it is looked at when it runs
+            self._cached = Kind(name, of, ttl_s, tags, keep, shared, if_error)
+            self._counted = Kind(f"count of {name}", int, ttl_s, tags, shared=shared, if_error=if_error)
 
     def page(
         self, ctx: Context, args: PageArgs, chosen: Hashable = None, parent: Hashable = None
@@ -169,15 +172,15 @@ class Listing(Generic[T]):
             found = await through_cache(ctx, self._cached, asked, partial(self._found, ctx))
         return [self._page(ctx, key, items) for key, items in zip(asked, found, strict=True)]
 
-    async def _found(self, ctx: Context, asked: Sequence[PageKey]) -> list[list[T]]:
+    async def _found(self, ctx: Context, asked: Sequence[PageKey]) -> list[tuple[T, ...]]:
         """The items of each page in the order of the index, and one more if there is; a statement for all parents."""
         groups: dict[tuple[Hashable, PageArgs], list[Hashable]] = defaultdict(list)
         for key in asked:
             groups[key.chosen, key.args].append(key.parent)
-        done: dict[PageKey, list[T]] = {}
+        done: dict[PageKey, tuple[T, ...]] = {}
         for (chosen, args), parents in groups.items():
             for parent, items in (await self._read(ctx, chosen, args, parents)).items():
-                done[PageKey(parent, chosen, args)] = items
+                done[PageKey(parent, chosen, args)] = tuple(items)
         return [done[key] for key in asked]
 
     async def counts(self, ctx: Context, asked: Sequence[CountKey]) -> list[int]:
@@ -273,9 +276,9 @@ class Listing(Generic[T]):
             for key, value in zip(self.keys, self.decoded(ctx, cursor, argument), strict=True)
         }
 
-    def _page(self, ctx: Context, key: PageKey, items: list[T]) -> Page[T]:
+    def _page(self, ctx: Context, key: PageKey, found: tuple[T, ...]) -> Page[T]:
         size, backwards = key.args.size, key.args.backwards
-        more, items = len(items) > size, items[:size]
+        more, items = len(found) > size, list(found[:size])
         if backwards:
             items.reverse()
         return Page(
@@ -320,7 +323,7 @@ class Listing(Generic[T]):
         column = self.table.c[self.parent]
         if not form.many:
             return page.add_columns(column).where(self._of_parents(many=False))
-        return pages_of(dialect, page, column, keys, down=down)
+        return pages_of(dialect.name, page, column, keys, down=down)
 
 
 def _parameter(field: str) -> str:

@@ -151,4 +151,5 @@ async def services(settings: Settings, database: Database, clock: ManualClock, i
     )
     await services.relay.start()
     yield services
+    await services.cache.stop()
     await services.relay.stop()

@@ -25,7 +25,9 @@ from models.events import EventFilter, RecordedEvent
 from models.payloads import moment_text
 from resolvers.events import operators
 from resolvers.events.archive import archive_events, restore_events
+from resolvers.events.retention import limit_of
 from resolvers.events.verify import Receipt, Verdict, verify
+from resolvers.registry import HANDLERS
 
 T = TypeVar("T")
 
@@ -193,16 +195,20 @@ def archive(
 ) -> None:
     """Seal old events into files and take them out of the database; their cursors expire."""
 
-    async def work(services: Services) -> list[Segment]:
+    async def work(services: Services) -> tuple[list[Segment], str | None]:
+        moment, where = before.replace(tzinfo=UTC), folder or services.settings.archive_folder
         with _progress("Archiving") as progress:
-            where = folder or services.settings.archive_folder
-            return await archive_events(services, before.replace(tzinfo=UTC), where, progress)
+            made = await archive_events(services, HANDLERS, moment, where, progress)
+        async with services.database.read() as connection:
+            return made, (await limit_of(connection, HANDLERS, moment)).held_by
 
-    made = _on_the_log(work)
+    made, held_by = _on_the_log(work)
     for segment in made:
         typer.echo(f"  {segment.file}")
     count = made[-1].last_seq - made[0].first_seq + 1 if made else 0
     typer.echo(f"{count:,} events archived.")
+    if held_by is not None:
+        typer.echo(f"The rest stays: {held_by}.", err=True)
 
 
 @events.command("unarchive")

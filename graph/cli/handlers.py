@@ -6,12 +6,12 @@ import typer
 
 from graph.cli.events import events
 from graph.cli.running import with_services
-from infrastructure.bus import dead_letters
+from infrastructure.bus import Handler, dead_letters
 from infrastructure.services import Services
-from resolvers.events.replaying import replay_dead_letters, replay_from
+from resolvers.events.replaying import drop_dead_letters, replay_dead_letters, replay_from
 from resolvers.registry import HANDLERS
 
-Chosen = Annotated[str | None, typer.Option("--handler", help="Of this handler only.")]
+Chosen = Annotated[str | None, typer.Option("--handler", help="Of this handler only, also one that is no more.")]
 
 
 @events.command("handlers")
@@ -22,17 +22,34 @@ def list_handlers() -> None:
 
 
 @events.command("dead-letters")
-def list_dead_letters(handler: Chosen = None) -> None:
-    """The events that a handler gave up, each with its place in the log and the last error."""
+def list_dead_letters(
+    handler: Chosen = None,
+    drop: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="SEQ", help="Drop the handler's one of this event; may be given again."),
+    ] = None,
+    drop_all: Annotated[bool, typer.Option("--drop-all", help="Drop every one of the handler's.")] = False,
+) -> None:
+    """The events that a handler gave up, each with its place in the log and the last error; or drop them for good."""
+    if drop or drop_all:
+        _drop(handler, None if drop_all else drop)
+        return
 
     async def work(services: Services) -> list[str]:
         return [
             f"{each.handler:20} {each.seq:>10}  {each.failed_at:%Y-%m-%d %H:%M:%SZ}  "
             f"{each.attempts} attempts  {each.error}"
-            for each in await dead_letters(services, _known(handler))
+            for each in await dead_letters(services, handler)
         ]
 
     typer.echo("\n".join(with_services(work)) or "There are none.")
+
+
+def _drop(handler: str | None, seqs: list[int] | None) -> None:
+    if handler is None:
+        raise typer.BadParameter("say of which handler: --handler NAME")
+    count = with_services(lambda services: drop_dead_letters(services, handler, seqs))
+    typer.echo(f"{count} dead {'letter was' if count == 1 else 'letters were'} dropped.")
 
 
 @events.command()
@@ -43,12 +60,12 @@ def replay(
         typer.Option(
             min=0,
             help="Not its dead letters, but every event of its own behind this place of the log, up to where it has "
-            "come. What it did of one before is not done twice.",
+            "come. What it did of one before is not done twice, and nobody is told of one.",
         ),
     ] = None,
 ) -> None:
     """Have a handler deal again with its dead letters, or with old events."""
-    [chosen] = [each for each in HANDLERS if each.name == _known(handler)]
+    chosen = _known(handler)
 
     async def work(services: Services) -> tuple[int, list[str]]:
         if after is None:
@@ -63,8 +80,9 @@ def replay(
         raise typer.Exit(1)
 
 
-def _known(name: str | None) -> str | None:
-    names = [each.name for each in HANDLERS]
-    if name is not None and name not in names:
-        raise typer.BadParameter(f"there is no handler {name!r}: it is one of {', '.join(names)}")
-    return name
+def _known(name: str) -> Handler:
+    for each in HANDLERS:
+        if each.name == name:
+            return each
+    names = ", ".join(each.name for each in HANDLERS)
+    raise typer.BadParameter(f"there is no handler {name!r}: it is one of {names}")

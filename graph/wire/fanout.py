@@ -14,7 +14,7 @@ import structlog
 
 from graph.wire.answers import Answer, failed
 from graph.wire.outbox import Rest, begun
-from graph.wire.pipeline import Admission, Pipeline, Prepared
+from graph.wire.pipeline import SUBSCRIPTION, Admission, Pipeline, Prepared
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sharing import Key, key_of
 from graph.wire.turns import Turns
@@ -263,19 +263,27 @@ class Subscription:
         self._admission: Admission | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
+        self._outcome = "OK"
+        self._count: Callable[[str, str], None] | None = None
         self.run: Run | None = None
         fanout.subscriptions += 1
 
-    async def start(self, prepared: Prepared, ctx: Context, after: str | None = None) -> None:
-        """Begin, behind a cursor that the reader came back with."""
+    async def admit(self, prepared: Prepared, ctx: Context) -> Answer | None:
+        """Ask the guard; an answer is a refusal, and with it this is over."""
+        self._count = ctx.services.metrics.operations.count
         try:
             admitted = await self._fanout.pipeline.admit(prepared, ctx)
         except Exception as error:  # noqa: BLE001 - reason: as above
             admitted = Answer.refused(failed(error))
         if isinstance(admitted, Answer):
-            self.end(admitted)
-            return
+            self._outcome = admitted.outcome
+            await self._finished()
+            return admitted
         self._admission = admitted
+        return None
+
+    def start(self, prepared: Prepared, ctx: Context, after: str | None = None) -> None:
+        """Begin, once it is admitted, behind a cursor that the reader came back with."""
         self._cursor = after
         self._run(prepared, ctx)
 
@@ -291,6 +299,8 @@ class Subscription:
     def end(self, answer: Answer | None) -> None:
         """It has ended by itself, or with an error. Never raises: a run ends all that share it, one after the other."""
         self._leave()
+        if answer is not None:
+            self._outcome = answer.outcome
         self._fanout.task(self._finished())
         try:
             self._sink.end(answer)
@@ -368,5 +378,7 @@ class Subscription:
             return
         self._over = True
         self._fanout.subscriptions -= 1
+        if self._count is not None:
+            self._count(SUBSCRIPTION.value, self._outcome)
         if self._admission is not None:
             await self._admission.settle(None)

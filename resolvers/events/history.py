@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 from infrastructure.candle_store import last_closed
@@ -17,8 +17,8 @@ from models.portfolios import Portfolio
 from models.positions import Position, day_of
 from models.valuation import Valuation
 from resolvers.context import Context
+from resolvers.events.books import Archived, books_at
 from resolvers.events.queries import cursor_of
-from resolvers.events.snapshots import Archived, book_at
 
 AHEAD_MAX = timedelta(minutes=1)
 """How far a caller's clock may be ahead of this one: what it takes for now is answered as of now."""
@@ -56,7 +56,8 @@ async def history(ctx: Context, portfolio: Portfolio, at: datetime) -> Portfolio
     now = ctx.now
     if at > now + AHEAD_MAX:
         raise BadRequest(f"`at` is in the future: here it is {moment_text(now)}.", "at")
-    at = min(at, now)
+    if at > now:
+        at = await ctx.load(moments, at)
     try:
         book = await ctx.load(books_by_moment, (portfolio.id, at))
     except Archived as archived:
@@ -80,14 +81,18 @@ async def books_by_moment(ctx: Context, keys: Sequence[tuple[UUID, datetime]]) -
 
     Who asked for one that is archived gets `Archived` raised.
     """
-    found: list[Any] = []
-    async with ctx.services.database.read() as connection:
-        for portfolio_id, at in keys:
-            try:
-                found.append(await book_at(connection, portfolio_id, at))
-            except Archived as archived:
-                found.append(archived)
-    return found
+    asked: dict[datetime, list[UUID]] = defaultdict(list)
+    for portfolio_id, moment in keys:
+        asked[moment].append(portfolio_id)
+    found = {moment: await books_at(ctx.services.database, ids, moment) for moment, ids in asked.items()}
+    # The loader raises an exception that it is given.
+    return [cast("Book | None", found[moment][portfolio_id]) for portfolio_id, moment in keys]
+
+
+async def moments(ctx: Context, keys: Sequence[datetime]) -> list[datetime]:
+    """A loader's batch: for moments that have not come yet, the same one of now."""
+    now = ctx.now
+    return [min(key, now) for key in keys]
 
 
 async def candles_by_moment(ctx: Context, keys: Sequence[tuple[str, datetime]]) -> list[Candle | None]:

@@ -18,7 +18,7 @@ from models.orders import Order
 from resolvers.context import Context
 from resolvers.paging import KEY_BITS, SIZE, Form, Listing, Page, PageArgs
 
-_LAST_ARCHIVED = Statement(log.LAST_ARCHIVED)
+LAST_ARCHIVED = Statement(log.LAST_ARCHIVED)
 
 CURSORS_KEPT = 1024
 """Each event's is asked for several times, by each that follows it."""
@@ -50,7 +50,7 @@ async def known_place(ctx: Context, cursor: str, argument: str = "after") -> int
     """
     place = place_of(ctx, cursor, argument)
     # Who comes back with a thousand others is asked this first, so it goes past SQLAlchemy.
-    archived = await ctx.rows_now(_LAST_ARCHIVED)
+    archived = await ctx.rows_now(LAST_ARCHIVED)
     if archived and place < archived[0][0]:
         raise CursorExpired(log.ARCHIVED)
     if place > ctx.services.relay.position:

@@ -1,112 +1,35 @@
-"""Books of portfolios, rebuilt from the log; and the snapshots that keep this from growing with it."""
+"""The snapshots that keep the way to a portfolio's book from growing with the log."""
 
 import asyncio
 import contextlib
-from dataclasses import replace
-from datetime import datetime
-from itertools import takewhile
 from uuid import UUID
-
-import orjson
-from sqlalchemy import select
 
 # SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure import log
 from infrastructure.background import Background
 from infrastructure.leases import Lease
-from infrastructure.rows import table
 from infrastructure.services import Services
-from models.books import BOOKED, Book, PortfolioSnapshotRow, folded
-from models.cursors import SEQ_MAX, CursorExpired
+from models.books import BOOKED, Book, folded
+from models.cursors import CursorExpired
 from models.events import EventFilter
-from models.payloads import canonical, read, written
-
-SNAPSHOTS = table(PortfolioSnapshotRow)
-BATCH = 500
-
-
-class Archived(Exception):  # noqa: N818 - reason: an answer, not an error of the program
-    """What the portfolio's book would be made of is archived; from `since` on it is not."""
-
-    def __init__(self, since: datetime) -> None:
-        super().__init__(f"archived before {since}")
-        self.since = since
-
-
-async def book_at(
-    connection: AsyncConnection, portfolio_id: UUID, moment: datetime | None = None, seq_max: int = SEQ_MAX
-) -> Book | None:
-    """The portfolio behind its last event up to `seq_max`, and before the first that happened after `moment`.
-
-    None if it was not there yet. Raises `Archived`.
-    """
-    for tries_left in (True, False):
-        base = await _nearest(connection, portfolio_id, moment, seq_max)
-        book = await _continued(connection, portfolio_id, base, moment, seq_max)
-        # Afterwards, as what was archived meanwhile is missing too; then there is a later snapshot to begin with.
-        end = (await log.floor(connection)).seq
-        since = await _archived_behind(connection, portfolio_id, base, end)
-        if since is None:
-            return None if book is None else replace(book, seq=max(book.seq, end))
-        if not tries_left:
-            raise Archived(since)
-    raise AssertionError("the second try answers or raises")
-
-
-async def _continued(
-    connection: AsyncConnection, portfolio_id: UUID, book: Book | None, moment: datetime | None, seq_max: int
-) -> Book | None:
-    """The book after what the log has behind it, up to there."""
-    while True:
-        events = await log.read_after(connection, book.seq if book else 0, _booked(portfolio_id), BATCH)
-        taken = [event for event in events if event.seq <= seq_max]
-        if moment is not None:
-            taken = list(takewhile(lambda event: event.occurred_at <= moment, taken))
-        book = folded(book, taken)
-        if len(taken) < BATCH:
-            return book
-
-
-async def _archived_behind(
-    connection: AsyncConnection, portfolio_id: UUID, base: Book | None, end: int
-) -> datetime | None:
-    """If events of the portfolio behind the snapshot are archived (up to `end`), the moment of the first that has all.
-
-    What is archived has a snapshot at its end of each portfolio that something happened to in it.
-    """
-    behind = select(SNAPSHOTS.c.moment).where(
-        SNAPSHOTS.c.portfolio_id == portfolio_id, SNAPSHOTS.c.seq > (base.seq if base else 0), SNAPSHOTS.c.seq <= end
-    )
-    found = await connection.execute(behind.order_by(SNAPSHOTS.c.seq.desc()).limit(1))
-    since: datetime | None = found.scalar_one_or_none()
-    return since
-
-
-async def _nearest(
-    connection: AsyncConnection, portfolio_id: UUID, moment: datetime | None = None, seq_max: int = SEQ_MAX
-) -> Book | None:
-    """The last snapshot up to there."""
-    statement = select(SNAPSHOTS.c.state).where(SNAPSHOTS.c.portfolio_id == portfolio_id, SNAPSHOTS.c.seq <= seq_max)
-    if moment is not None:
-        statement = statement.where(SNAPSHOTS.c.moment <= moment)
-    # What is later in the log is never earlier in time: `Book.moment` only grows.
-    statement = statement.order_by(SNAPSHOTS.c.moment.desc(), SNAPSHOTS.c.seq.desc()).limit(1)
-    state = (await connection.execute(statement)).scalar_one_or_none()
-    return None if state is None else read(Book, orjson.loads(state))
+from models.payloads import canonical, written
+from resolvers.events.books import SNAPSHOTS, nearest
 
 
 def _booked(portfolio_id: UUID) -> EventFilter:
     return EventFilter(types=BOOKED, portfolio_id=portfolio_id)
 
 
+async def _kept_last(services: Services, portfolio_id: UUID) -> Book | None:
+    return (await nearest(services.database, [portfolio_id])).get(portfolio_id)
+
+
 async def take_snapshots(services: Services, portfolio_id: UUID) -> int:
     """Keep a book of the portfolio after each `snapshot_every` events behind the last one kept; how many."""
     every, count = services.settings.snapshot_every, 0
-    async with services.database.read() as connection:
-        book = await _nearest(connection, portfolio_id)
+    book = await _kept_last(services, portfolio_id)
     while True:
         async with services.database.read() as connection:
             events = await log.read_after(connection, book.seq if book else 0, _booked(portfolio_id), every)
@@ -131,9 +54,8 @@ async def keep(services: Services, book: Book) -> None:
 
 async def _lacking(services: Services, portfolio_id: UUID) -> int:
     """How many events lie behind the portfolio's last snapshot, as far as it matters."""
+    book, limit = await _kept_last(services, portfolio_id), services.settings.snapshot_every
     async with services.database.read() as connection:
-        book = await _nearest(connection, portfolio_id)
-        limit = services.settings.snapshot_every
         return len(await log.read_after(connection, book.seq if book else 0, _booked(portfolio_id), limit))
 
 

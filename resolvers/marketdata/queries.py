@@ -145,6 +145,11 @@ def _matches(search: Any) -> ColumnElement[bool]:
 
 
 CATALOGUE = Listing(
-    InstrumentRow, Instrument, ("symbol",), owned=False, conditions=_conditions, kept=Kept(ttl_s=CATALOGUE_TTL_S)
+    InstrumentRow,
+    Instrument,
+    ("symbol",),
+    owned=False,
+    conditions=_conditions,
+    kept=Kept(ttl_s=CATALOGUE_TTL_S, if_error=True),
 )
 """Every instrument, by symbol."""

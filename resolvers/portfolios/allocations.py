@@ -30,16 +30,16 @@ _TARGETS = select(*columns(TargetAllocationRow, TargetAllocation))
 _OF_MINE = Statement(_TARGETS.where(Among(TARGETS.c.portfolio_id, "ids"), TARGETS.c.owner_id == bindparam("owner")))
 
 
-@cached(Kind("targets of a portfolio", list[TargetAllocation], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
-async def targets_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[TargetAllocation]]:
+@cached(Kind("targets of a portfolio", tuple[TargetAllocation, ...], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
+async def targets_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[tuple[TargetAllocation, ...]]:
     """A loader's batch: the targets of the viewer's portfolios, the largest first."""
     found: dict[UUID, list[TargetAllocation]] = defaultdict(list)
     for each in [TargetAllocation(*row) for row in await ctx.rows(_OF_MINE, ids=ids, owner=ctx.owner_id)]:
         found[each.portfolio_id].append(each)
-    return [sorted(found[key], key=_largest_first) for key in ids]
+    return [tuple(sorted(found[key], key=_largest_first)) for key in ids]
 
 
-def target_allocations(ctx: Context, portfolio_id: UUID) -> Awaitable[list[TargetAllocation]]:
+def target_allocations(ctx: Context, portfolio_id: UUID) -> Awaitable[Sequence[TargetAllocation]]:
     """What a portfolio of the viewer's is meant to hold, the largest share first."""
     return ctx.load(targets_by_portfolio, portfolio_id)
 

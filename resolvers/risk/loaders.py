@@ -28,10 +28,10 @@ limits_by_id = mine_by_id(RiskLimitRow, RiskLimit)
 alerts_by_id = mine_now_by_id(RiskAlertRow, RiskAlert)
 
 
-@cached(Kind("limits of a portfolio", list[RiskLimit], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
-async def limits_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[list[RiskLimit]]:
+@cached(Kind("limits of a portfolio", tuple[RiskLimit, ...], TTL_S, lambda _owner, key: [(PORTFOLIO, key)]))
+async def limits_by_portfolio(ctx: Context, ids: Sequence[UUID]) -> list[tuple[RiskLimit, ...]]:
     """A loader's batch: the limits of the viewer's portfolios, by kind."""
     found: dict[UUID, list[RiskLimit]] = defaultdict(list)
     for limit in [RiskLimit(*row) for row in await ctx.rows(_LIMITS, ids=ids, owner=ctx.owner_id)]:
         found[limit.portfolio_id].append(limit)
-    return [found[key] for key in ids]
+    return [tuple(found[key]) for key in ids]

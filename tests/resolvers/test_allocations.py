@@ -92,7 +92,7 @@ async def test_set_when_the_portfolio_is_anothers_then_it_is_as_if_there_were_no
         await set_target_allocations(bob, trader.portfolio_id, [("MSFT", D("0.2"))])
 
     assert [fault.code for fault in refused.value.faults] == [ErrorCode.NOT_FOUND]
-    assert await target_allocations(bob, trader.portfolio_id) == []
-    assert await target_allocations(trader.ctx, trader.portfolio_id) == [
-        TargetAllocation(trader.portfolio_id, "MSFT", D("0.1"))
-    ]
+    assert await target_allocations(bob, trader.portfolio_id) == ()
+    assert await target_allocations(trader.ctx, trader.portfolio_id) == (
+        TargetAllocation(trader.portfolio_id, "MSFT", D("0.1")),
+    )

@@ -1,11 +1,12 @@
 """What is shown through the cache is what the database has: after each command, for each caller, in each process."""
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from infrastructure.cache import Cache, Load
 from infrastructure.services import Services
@@ -16,6 +17,7 @@ from resolvers.accounts.commands import grant_role, update_profile
 from resolvers.accounts.queries import user_by_id
 from resolvers.changes import tags_of
 from resolvers.context import Context, Viewer
+from resolvers.marketdata.queries import InstrumentChoice, instrument, instruments
 from resolvers.orders.commands import cancel_order
 from resolvers.orders.queries import (
     OrderChoice,
@@ -199,8 +201,8 @@ async def test_everything_when_another_asks_for_the_same_ids_then_nothing_of_it_
         "trading status": None,
         "holdings": None,
         "order": [],
-        "limits": [],
-        "targets": [],
+        "limits": (),
+        "targets": (),
         "working": 0,
     }
 
@@ -267,3 +269,29 @@ async def test_portfolio_when_it_is_changed_behind_the_logs_back_then_the_kept_o
         await tx.execute(update(PORTFOLIOS).values(name="Unsaid"))
 
     assert await portfolio(asking(services, ada.ctx.viewer), ada.portfolio_id) == before
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_catalogue_when_the_database_does_not_answer_then_it_is_shown_as_it_was_and_read_once_it_does(
+    services: Services, market: Market
+) -> None:
+    ada = await Trader.with_cash(market.services)
+
+    async def shown() -> tuple[Any, ...]:
+        ctx = asking(services, ada.ctx.viewer)
+        page = await instruments(ctx, PageArgs(first=3), InstrumentChoice())
+        return await instrument(ctx, "AAPL"), page.items, await page.count()
+
+    before, memory = await shown(), services.cache.memory
+    for name, entry in list(memory._cache.items()):
+        memory._cache[name] = dataclasses.replace(entry, expires_at=0)
+    async with services.database.write() as tx:
+        await tx.execute(text("LOCK TABLE instruments IN ACCESS EXCLUSIVE MODE"))
+        assert await asyncio.gather(*(shown() for _ in range(10))) == [before] * 10
+        assert await shown() == before
+    assert services.cache.counts["instruments by symbol"].stale == 11
+
+    assert await shown() == before
+    loaded = {name: counts.loaded for name, counts in services.cache.counts.items()}
+    assert await shown() == before
+    assert loaded == {name: counts.loaded for name, counts in services.cache.counts.items()}

@@ -21,11 +21,14 @@ from models.candles import Candle
 from models.enums import CandleInterval
 from models.errors import BadRequest, Refused
 from models.events import EventFilter, RecordedEvent
-from resolvers.events import snapshots
+from resolvers.events import books
+from resolvers.events.books import SNAPSHOTS
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import place_of
 from resolvers.events.snapshots import Snapshots, take_snapshots
-from resolvers.portfolios.commands import deposit_cash, withdraw_cash
+from resolvers.paging import PageArgs
+from resolvers.portfolios.commands import create_portfolio, deposit_cash, withdraw_cash
+from resolvers.portfolios.queries import portfolios_of
 from tests.support.clock import ManualClock
 from tests.support.market import D, Market, Trader
 
@@ -229,7 +232,7 @@ async def test_history_when_there_are_snapshots_then_no_more_than_what_lies_behi
         sizes.append(len(events))
         return folded(book, events)
 
-    monkeypatch.setattr(snapshots, "folded", counted)
+    monkeypatch.setattr(books, "folded", counted)
 
     assert (await then(trader, moments[40])).cash == D(42)
     assert sum(sizes) == 43
@@ -241,9 +244,55 @@ async def test_history_when_there_are_snapshots_then_no_more_than_what_lies_behi
     assert await take_snapshots(with_snapshots(services, 10), trader.portfolio_id) == 0
 
 
+@pytest.mark.parametrize(("batch", "rows_max"), [(500, 5_000), (4, 5), (1, 100)])
+async def test_history_when_many_are_asked_for_at_once_then_each_is_as_it_is_by_itself(
+    services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, batch: int, rows_max: int
+) -> None:
+    many = [await Trader.with_cash(services, "10", f"{number}@example.com") for number in range(4)]
+    moments = [clock.now()]
+    for number in range(8):
+        for trader in many[number % 3 :]:
+            clock.advance(seconds=60)
+            await deposit_cash(trader.ctx, trader.portfolio_id, D(number + 1))
+            moments.append(clock.now())
+    await take_snapshots(with_snapshots(services, 2), many[2].portfolio_id)
+    monkeypatch.setattr(books, "BATCH", batch)
+    monkeypatch.setattr(books, "ROWS_MAX", rows_max)
+    ids = [trader.portfolio_id for trader in many]
+
+    for moment in moments:
+        together = await books.books_at(services.database, ids, moment)
+        alone = [await books.books_at(services.database, [each], moment) for each in ids]
+        assert together == {key: book for found in alone for key, book in found.items()}
+        assert [found[each] for each, found in zip(ids, alone, strict=True)] != [None] * 4
+
+    assert [together[trader.portfolio_id].cash for trader in many] == [  # type: ignore[union-attr]
+        (await trader.portfolio()).cash for trader in many
+    ]
+
+
+async def test_history_when_the_moment_is_still_to_come_then_all_that_are_asked_for_are_as_of_one(
+    services: Services, clock: ManualClock
+) -> None:
+    ada = await Trader.with_cash(services)
+    await create_portfolio(ada.ctx, "Other", None, D(1))
+    portfolios = (await portfolios_of(ada.ctx, ada.ctx.owner_id, PageArgs(first=5))).items
+    soon, now = clock.now() + timedelta(seconds=30), clock.now
+
+    def passing() -> datetime:
+        clock.advance(seconds=1)
+        return now()
+
+    clock.now = passing  # type: ignore[method-assign]
+    found = await asyncio.gather(*(history(ada.ctx, each, soon) for each in portfolios))
+
+    assert len({each.at for each in found}) == 1
+    assert [each.cash for each in found] == [each.cash for each in portfolios]
+
+
 async def count(services: Services) -> int:
     async with services.database.read() as connection:
-        counted = select(func.count()).select_from(snapshots.SNAPSHOTS)
+        counted = select(func.count()).select_from(SNAPSHOTS)
         return int((await connection.execute(counted)).scalar_one())
 
 
@@ -276,6 +325,6 @@ async def test_snapshots_when_they_are_removed_then_history_is_the_same(services
     before = await then(trader, trader.ctx.now)
 
     async with services.database.write() as tx:
-        await tx.execute(delete(snapshots.SNAPSHOTS))
+        await tx.execute(delete(SNAPSHOTS))
 
     assert await then(trader, trader.ctx.now) == before

@@ -118,10 +118,10 @@ LOADED: dict[str, tuple[Ask, object]] = {
     "limits_by_id": (lambda ctx, its: ctx.load(limits_by_id, its.limit.id), None),
     "events_by_seq": (lambda ctx, its: ctx.load(events_by_seq, its.seq), None),
     "worth_by_portfolio": (lambda ctx, its: ctx.load(worth_by_portfolio, its.portfolio_id), None),
-    "limits_by_portfolio": (lambda ctx, its: ctx.load(limits_by_portfolio, its.portfolio_id), []),
+    "limits_by_portfolio": (lambda ctx, its: ctx.load(limits_by_portfolio, its.portfolio_id), ()),
     "working_counts": (lambda ctx, its: ctx.load(working_counts, its.portfolio_id), 0),
     "worth": (lambda ctx, its: worth(ctx, its.portfolio_id), None),
-    "risk_limits": (lambda ctx, its: risk_limits(ctx, its.portfolio_id), []),
+    "risk_limits": (lambda ctx, its: risk_limits(ctx, its.portfolio_id), ()),
 }
 
 

@@ -51,7 +51,7 @@ async def refused_by(trader: Trader, side: str, quantity: str, limit: str) -> Ri
 
 async def limits_of(trader: Trader) -> list[RiskLimit]:
     trader.ctx.renew()
-    return await risk_limits(trader.ctx, trader.portfolio_id)
+    return list(await risk_limits(trader.ctx, trader.portfolio_id))
 
 
 async def test_set_risk_limit_when_new_then_changed_then_it_is_one_limit_and_each_change_is_an_event(

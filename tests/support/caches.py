@@ -38,13 +38,22 @@ class Table:
     reads: list[list[UUID]] = field(default_factory=list)
     gate: asyncio.Event | None = None
     """Where a reading waits, once it has seen what there is."""
+    error: Exception | None = None
+    """What a reading raises."""
 
     async def load(self, keys: Sequence[UUID]) -> list[int]:
         self.reads.append(list(keys))
         found = [self.numbers.get(key, 0) for key in keys]
         if self.gate is not None:
             await self.gate.wait()
+        if self.error is not None:
+            raise self.error
         return found
+
+    def open(self) -> None:
+        """Let all readings that wait go on."""
+        assert self.gate is not None
+        self.gate.set()
 
 
 async def a_cache(redis: Redis | None = None, position: int = 0, **settings: Any) -> Cache:

@@ -27,7 +27,7 @@ from models.positions import Position, PositionRow
 from models.risk import RiskLimitRow
 from models.risk_alerts import BreachRow, RiskAlertRow
 from models.trades import TradeSummaryRow
-from resolvers.events.snapshots import SNAPSHOTS
+from resolvers.events.books import SNAPSHOTS
 from resolvers.seed import Volume, seed_volume
 from tests.support.clock import START, ManualClock
 

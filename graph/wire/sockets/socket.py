@@ -17,6 +17,7 @@ from graph.wire.sockets.frames import BadOperation, Closed, Frame, closing, fram
 from graph.wire.sockets.operation import Operation
 from graph.wire.sockets.protocol import Line
 from infrastructure.database import DatabaseUnavailable
+from infrastructure.metrics import UNKNOWN
 from infrastructure.settings import Settings
 from models.errors import Unauthenticated
 from resolvers.context import Context, Viewer
@@ -42,6 +43,7 @@ class Socket:
         self._seats = seats
         self._settings = settings
         self._connection = connection
+        self._metrics = connection.services.metrics
         self._receive = receive
         self._abort = line.abort
         self._outbox = Outbox(line.send, settings.unread_ms_max / 1000, self._lose, line.gather)
@@ -82,6 +84,7 @@ class Socket:
             return
         self._end()
         self._outbox.drop()
+        self._metrics.closed.labels(code).inc()
         self._outbox.put(closing(code, reason))
 
     def stop(self) -> None:
@@ -214,7 +217,7 @@ class Socket:
                 frame.id, f"There are {most} operations on this socket already: complete one first.", Code.THROTTLED
             )
             return
-        operation = Operation(frame.id, request, self._fanout, self._outbox, self._forget)
+        operation = Operation(frame.id, request, self._fanout, self._outbox, self._metrics.operations, self._forget)
         self._operations[frame.id] = operation
         operation.start(self._context)
 
@@ -235,4 +238,5 @@ class Socket:
 
     def _refuse(self, operation_id: str, message: str, code: Code) -> None:
         refusal = Answer.refused(GraphQLError(message, extensions={"code": code}))
+        self._metrics.operations.count(UNKNOWN, refusal.outcome)
         self._outbox.put(said("error", id=operation_id, payload=refusal.errors))

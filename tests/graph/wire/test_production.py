@@ -1,14 +1,18 @@
 from typing import Any
 
 import pytest
+import websockets
+from starlette.applications import Starlette
 
 from infrastructure.services import Services
 from infrastructure.settings import Access
 from models.enums import Role
+from models.errors import Unauthenticated
 from resolvers.accounts.commands import grant_role
-from tests.graph.wire.conftest import BROWSER, GRAPHQL, Having, the_error
+from tests.graph.wire.conftest import BROWSER, GRAPHQL, JSON, Having, the_error
 from tests.support.people import signed_up
-from tests.support.wire import Client
+from tests.support.wait import until
+from tests.support.wire import Client, server_of, socket_to
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
@@ -88,6 +92,16 @@ async def test_production_when_it_answers_then_browsers_are_told_to_be_strict(ha
 # ---------------------------------------------------------------- metrics
 
 
+def counted(services: Services) -> dict[tuple[str, str], float]:
+    """How many operations have ended, by kind and outcome."""
+    return {
+        (sample.labels["kind"], sample.labels["outcome"]): sample.value
+        for family in services.metrics.operations.collect()
+        for sample in family.samples
+        if sample.name == "tradegraph_operations_total"
+    }
+
+
 async def test_metrics_when_operations_have_ended_then_they_are_counted_by_kind_and_outcome(
     client: Client, services: Services
 ) -> None:
@@ -99,13 +113,111 @@ async def test_metrics_when_operations_have_ended_then_they_are_counted_by_kind_
     ):
         await client.post(query)
     lines = (await client.http.get("/metrics")).text.splitlines()
-    counted = {line for line in lines if line.startswith("tradegraph_operations_total")}
-    assert counted == {
-        'tradegraph_operations_total{kind="query",outcome="OK"} 1.0',
-        'tradegraph_operations_total{kind="unknown",outcome="GRAPHQL_VALIDATION_FAILED"} 1.0',
-        'tradegraph_operations_total{kind="query",outcome="PARTIAL"} 1.0',
-        'tradegraph_operations_total{kind="mutation",outcome="OK"} 1.0',
+    assert counted(services) == {
+        ("query", "OK"): 1,
+        ("unknown", "GRAPHQL_VALIDATION_FAILED"): 1,
+        ("query", "PARTIAL"): 1,
+        ("mutation", "OK"): 1,
     }
+    assert 'tradegraph_operations_total{kind="query",outcome="OK"} 1.0' in lines
     assert f"tradegraph_log_position {float(services.relay.position)}" in lines
     assert {"tradegraph_log_lag 0.0", "tradegraph_feed_age_seconds -1.0", "tradegraph_sockets 0.0"} <= set(lines)
     assert 'tradegraph_database_connections{role="writer"} 0.0' in lines
+
+
+async def test_metrics_when_the_cache_was_asked_then_what_it_did_and_what_it_keeps_is_there_by_kind(
+    client: Client, services: Services
+) -> None:
+    for _ in range(3):
+        await client.post('{ instrument(symbol: "AAPL") { name } }')
+    text = (await client.http.get("/metrics")).text
+    lines = [line for line in text.splitlines() if "instruments by symbol" in line]
+    kind = 'kind="instruments by symbol"'
+    assert lines == [
+        f'tradegraph_cache_values_total{{{kind},source="memory"}} 2.0',
+        f'tradegraph_cache_values_total{{{kind},source="redis"}} 0.0',
+        f'tradegraph_cache_values_total{{{kind},source="loaded"}} 1.0',
+        f'tradegraph_cache_values_total{{{kind},source="passed"}} 0.0',
+        f'tradegraph_cache_values_total{{{kind},source="stale"}} 0.0',
+        f"tradegraph_cache_evicted_total{{{kind}}} 0.0",
+        f"tradegraph_cache_entries{{{kind}}} 1.0",
+        f"tradegraph_cache_bytes{{{kind}}} {float(services.cache.memory.bytes)}",
+    ]
+    assert {"# TYPE tradegraph_cache_values_total counter", "tradegraph_limit_fallbacks_total 0.0"} <= set(
+        text.splitlines()
+    )
+
+
+async def test_metrics_when_subscriptions_have_ended_then_each_is_counted_once_by_its_outcome(
+    app: Starlette, services: Services
+) -> None:
+    token = (await signed_up(services)).access_token
+    async with server_of(app) as server, socket_to(server) as opened:
+        await opened.init(token)
+        for name in ("completed", "left"):
+            await opened.start(name, "subscription { events { type } }")
+        await opened.start("failed", 'subscription { events(after: "x") { type } }')
+        await opened.next("failed")
+        await opened.start("wrong", "subscription { events { type } quotes(symbols: []) { bid } }")
+        await opened.next("wrong")
+        await opened.connection.send('{"type": "subscribe", "id": "none", "payload": {"query": "{ a }", "query": ""}}')
+        await until(lambda: app.state.fanout.subscriptions == 2)
+        await opened.send({"type": "complete", "id": "completed"})
+        await until(lambda: app.state.fanout.subscriptions == 1)
+        await opened.connection.close()
+        await until(lambda: app.state.fanout.subscriptions == 0)
+    assert counted(services) == {
+        ("subscription", "OK"): 2,
+        ("subscription", "BAD_USER_INPUT"): 1,
+        ("unknown", "GRAPHQL_VALIDATION_FAILED"): 1,
+        ("unknown", "BAD_USER_INPUT"): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "code"),
+    [
+        ({"content": b"{"}, 400, "BAD_USER_INPUT"),
+        ({"headers": {"authorization": "Bearer x", "content-type": JSON}}, 401, "UNAUTHENTICATED"),
+        ({"method": "PUT"}, 405, "METHOD_NOT_ALLOWED"),
+        ({"headers": {"accept": "text/html", "content-type": JSON}}, 406, "NOT_ACCEPTABLE"),
+        ({"content": b" " * 300_000}, 413, "PAYLOAD_TOO_LARGE"),
+        ({"headers": {"content-type": "text/plain"}}, 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ],
+)
+async def test_metrics_when_a_request_is_refused_before_it_is_an_operation_then_it_is_counted_too(
+    client: Client, services: Services, changed: dict[str, Any], status: int, code: str
+) -> None:
+    given: dict[str, Any] = {"method": "POST", "content": b'{"query": ""}', "headers": {"content-type": JSON}} | changed
+    answer = await client.http.request(given.pop("method"), "/graphql", **given)
+    assert (answer.status_code, counted(services)) == (status, {("unknown", code): 1})
+
+
+async def test_metrics_when_a_sign_in_has_ended_then_the_operations_on_its_socket_are_counted_as_refused(
+    server: str, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with socket_to(server) as opened:
+        await opened.init()
+
+        async def ended(*_args: Any) -> None:
+            raise Unauthenticated("It has ended.", "REVOKED")
+
+        monkeypatch.setattr("graph.context.authorization", ended)
+        await opened.start("late", "{ __typename }")
+        assert (await opened.next("late"))["type"] == "error"
+    assert counted(services) == {("unknown", "UNAUTHENTICATED"): 1}
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"), [("{", 4400), ('{"type": "subscribe", "id": "1", "payload": {"query": ""}}', 4401)]
+)
+async def test_metrics_when_a_socket_is_closed_then_its_code_is_counted(
+    server: str, services: Services, frame: str, code: int
+) -> None:
+    async with socket_to(server) as opened:
+        await opened.connection.send(frame)
+        assert (await opened.closed())[0] == code
+    async with websockets.connect(f"ws://{server}/graphql") as other:
+        await other.wait_closed()
+    lines = services.metrics.exposition().decode().splitlines()
+    assert {f'tradegraph_sockets_closed_total{{code="{each}"}} 1.0' for each in (code, 4406)} <= set(lines)
