@@ -286,6 +286,18 @@ async def test_batch_when_the_settings_let_it_then_each_is_answered_in_its_turn(
     assert the_error(too_many)["message"] == "There are 4 operations in the array: it has to have 1 to 3."
 
 
+async def test_batch_when_only_events_are_acceptable_then_it_is_406_and_nothing_is_executed(
+    having: Having, services: Services
+) -> None:
+    token = (await signed_up(services)).access_token
+    create = {"query": CREATE, "variables": {"input": {"name": "New"}}}
+    async with having(batch_max=3) as client:
+        answer = await post(client, [create], authorization=f"Bearer {token}", accept="text/event-stream")
+        names = await client.data("{ viewer { portfolios { edges { node { name } } } } }", token=token)
+    assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (406, "NOT_ACCEPTABLE")
+    assert names["viewer"]["portfolios"]["edges"] == []
+
+
 # ---------------------------------------------------------------- what goes out
 
 
