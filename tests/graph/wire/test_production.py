@@ -144,6 +144,8 @@ async def test_metrics_when_operations_have_ended_then_they_are_counted_by_kind_
     assert f"tradegraph_log_position {float(services.relay.position)}" in lines
     assert {"tradegraph_log_lag 0.0", "tradegraph_feed_age_seconds -1.0", "tradegraph_sockets 0.0"} <= set(lines)
     assert 'tradegraph_database_connections{role="writer"} 0.0' in lines
+    for name in ("handler_waiting", "handler_lag_seconds", "dead_letters"):
+        assert f'tradegraph_{name}{{handler="order-executed"}} 0.0' in lines
 
 
 async def test_metrics_when_the_cache_was_asked_then_what_it_did_and_what_it_keeps_is_there_by_kind(
