@@ -11,8 +11,10 @@ from graph.context import address_of, of_request
 from infrastructure import log
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.migrations import is_migrated
+from infrastructure.progress import standings
 from infrastructure.services import Services
 from models.errors import Unauthenticated
+from resolvers.registry import HANDLERS
 
 UP, DOWN, LACKING, STALE, UNKNOWN = "up", "down", "lacking", "stale", "unknown"
 NEEDED = ("database", "migrations", "log", "quotes")
@@ -102,15 +104,29 @@ async def _look(services: Services) -> None:
     try:
         async with services.database.read() as connection:
             gauges.log_lag.set(max((await log.head(connection)).seq - position, 0))
+            handlers = await standings(connection, HANDLERS, now)
+        for each in handlers:
+            gauges.handler_waiting.labels(each.handler).set(each.waiting)
+            gauges.handler_lag.labels(each.handler).set(each.lag_s(now))
+            gauges.dead_letters.labels(each.handler).set(each.dead_letters)
     except DatabaseUnavailable:
         pass  # as it was when it could be known last
     for role, used in services.database.used.items():
         gauges.connections.labels(role).set(used)
     if services.database.replica is not None:
         for outcome, count in vars(services.database.replica.counts).items():
-            gauges.replica_reads.labels(outcome).set(count)
-    for kind, counts in services.cache.counts.items():
-        for source, count in vars(counts).items():
-            gauges.cached.labels(kind, source).set(count)
+            gauges.replica_reads.set(count, outcome)
+    _look_at_cache(services)
     ages = [quote.age(now).total_seconds() for quote in services.quotes.all()]
     gauges.feed_age.set(min(ages, default=-1))
+
+
+def _look_at_cache(services: Services) -> None:
+    metrics, cache = services.metrics, services.cache
+    for kind, counts in cache.counts.items():
+        for source, count in vars(counts).items():
+            metrics.cached.set(count, kind, source)
+    for kind, room in cache.memory.rooms.items():
+        metrics.cache_entries.labels(kind).set(room.entries)
+        metrics.cache_bytes.labels(kind).set(room.bytes)
+        metrics.cache_evicted.set(room.evicted, kind)

@@ -29,6 +29,8 @@ NOT_WAITING = {
     TimeInForce.FOK: "Fill or kill: not all of it could be filled at once",
 }
 """What does not wait for another quote, and why it is cancelled."""
+TRAILED_MAX = 2
+"""How often stops are moved for one quote: again where somebody else has changed an order meanwhile."""
 
 logger = structlog.get_logger(__name__)
 
@@ -54,8 +56,8 @@ class Desk:
     """Book an execution of the order as it was at that version; none if it has changed since, or its time is over."""
     trigger: Callable[[UUID, int], Awaitable[Order | None]]
     """Take the waiting order as it was at that version to the market; none if it has changed since."""
-    move_stops: Callable[[list[Order]], Awaitable[None]]
-    """Keep where trailing stops stand now."""
+    move_stops: Callable[[list[Order]], Awaitable[bool]]
+    """Keep where trailing stops stand now; whether that is so of all of them. One that has changed is left as it is."""
     drop: Callable[[UUID, int, str], Awaitable[Order | None]]
     """Cancel the order as it was at that version; none if it has changed since."""
     instrument: Callable[[str], Awaitable[Instrument]]
@@ -67,17 +69,19 @@ class PaperBroker:
     """Fills orders against the market's quotes: at the touch, for no more than its size, by price and then by time.
 
     It learns of orders from the log, so that it misses none and needs no memory of its own over a restart. Only the
-    process that `leads` matches; the others stand by. While an instrument's market is closed its quotes move nothing.
+    process that leads matches, and in a new `term` it reads the orders anew; the others, whose term is 0, stand by.
+    While an instrument's market is closed its quotes move nothing.
     """
 
     def __init__(
-        self, relay: Relay, quotes: QuoteBoard, desk: Desk, leads: Callable[[], bool], now: Callable[[], datetime]
+        self, relay: Relay, quotes: QuoteBoard, desk: Desk, term: Callable[[], int], now: Callable[[], datetime]
     ) -> None:
-        self._relay, self._quotes, self._desk, self._leads, self._now = relay, quotes, desk, leads, now
+        self._relay, self._quotes, self._desk, self._term, self._now = relay, quotes, desk, term, now
         self._orders: dict[str, dict[UUID, Order]] = defaultdict(dict)
         self._told: dict[str, Quote] = {}
         self._touches: dict[str, Touch] = {}
-        self._led = False
+        self._read_in = 0
+        """The term in which the orders were read: where trailing stops are is in the table, not in the log."""
         self._one_at_a_time = asyncio.Lock()
         self._fresh: dict[str, Quote] = {}
         self._news = asyncio.Event()
@@ -118,15 +122,31 @@ class PaperBroker:
                 await self._match(quote.symbol)
 
     async def _take_over(self) -> None:
-        """Read all anew where this process begins to lead: where trailing stops are is in the table, not in the log."""
-        leads = self._leads()
-        if leads and not self._led:
+        """Read all anew where this process leads, and others may have done so since it has."""
+        term = self._term()
+        if term and term != self._read_in:
             await self.load()
-        self._led = leads
+        self._read_in = term
+
+    @property
+    def _leads(self) -> bool:
+        """Whether this process leads, and knows the orders as they are."""
+        term = self._term()
+        return term != 0 and term == self._read_in
 
     async def _trail(self, quotes: Sequence[Quote]) -> None:
-        if not self._leads():
-            return
+        for _ in range(TRAILED_MAX):
+            moved = await self._moved(quotes) if self._leads else []
+            if not moved:
+                return
+            if await self._desk.move_stops(moved):
+                for order in moved:
+                    self._orders[order.symbol][order.id] = order
+                return
+            await self.load()
+
+    async def _moved(self, quotes: Sequence[Quote]) -> list[Order]:
+        """The orders whose stops follow these quotes, as they are then."""
         moved: list[Order] = []
         for quote in quotes:
             tick = (await self._desk.instrument(quote.symbol)).tick_size
@@ -134,10 +154,7 @@ class PaperBroker:
                 after = trailed(order, quote, tick)
                 if after is not order:
                     moved.append(after)
-        if moved:
-            await self._desk.move_stops(moved)
-            for order in moved:
-                self._orders[order.symbol][order.id] = order
+        return moved
 
     async def load(self) -> None:
         """Take every order that is working, as it is now."""
@@ -148,8 +165,9 @@ class PaperBroker:
     async def _follow(self) -> None:
         place = self._relay.position
         async with self._one_at_a_time:
-            self._led = self._leads()
+            term = self._term()
             await self.load()
+            self._read_in = term
             for symbol in list(self._orders):
                 await self._deal_with(symbol)
         orders = self._relay.follow(place, EventFilter(aggregate_type=AggregateType.ORDER))
@@ -181,7 +199,7 @@ class PaperBroker:
 
     async def _match(self, symbol: str) -> None:
         orders = self._orders[symbol]
-        if not self._leads() or not orders:
+        if not self._leads or not orders:
             return
         touch = await self._touch(symbol)
         if touch is not None:

@@ -94,6 +94,7 @@ class Bus:
         self._handlers[handler.name] = handler
         for kind in handler.types:
             self._by_type[kind].append(handler)
+            self._services.metrics.handlers.labels(kind).set(self.subscribers(kind))
 
     def subscribers(self, kind: EventType) -> int:
         """How many react to events of that type."""
@@ -142,6 +143,7 @@ class Bus:
             runner = Runner(self._services, self._handlers[name])
             self._running[name] = Background(f"handler {name}", runner.run)
             self._running[name].start()
+        self._services.metrics.handlers_running.set(len(self._running))
 
 
 class Runner:
@@ -157,7 +159,9 @@ class Runner:
         Ends when the relay stops, or another process has the handler.
         """
         at = await checkpoint(self._services, self._handler.name)
-        seen = at.seq
+        async with self._database.read() as connection:
+            # What is archived behind the checkpoint of a handler has nothing of its own.
+            seen = max(at.seq, (await log.floor(connection)).seq)
         try:
             while True:
                 await self._relay.reached(seen + 1)
@@ -280,20 +284,25 @@ async def checkpoint(services: Services, name: str) -> Checkpoint:
 
 
 async def dead_letters(services: Services, name: str | None = None) -> list[DeadLetter]:
-    """What could not be dealt with, by handler and place in the log."""
-    statement = select(*columns(DeadLetterRow, DeadLetter)).order_by(DEAD_LETTERS.c.handler, DEAD_LETTERS.c.seq)
+    """What could not be dealt with and was not dropped, by handler and place in the log."""
+    own = DEAD_LETTERS.c
+    statement = select(*columns(DeadLetterRow, DeadLetter)).where(own.dropped_at.is_(None))
+    statement = statement.order_by(own.handler, own.seq)
     if name is not None:
-        statement = statement.where(DEAD_LETTERS.c.handler == name)
+        statement = statement.where(own.handler == name)
     async with services.database.read() as connection:
         return await read_all(connection, DeadLetter, statement)
 
 
 async def deal_again(services: Services, handler: Handler, event: RecordedEvent) -> str | None:
-    """Deal with an event outside of the handler's turn, and its dead letter goes; what went wrong, if something did."""
+    """Deal with an event outside of the handler's turn, and its dead letter goes; what went wrong, if something did.
+
+    Of one that is no dead letter nobody is told: it was dealt with in its time, or came before the handler.
+    """
     dead = (DEAD_LETTERS.c.handler == handler.name) & (DEAD_LETTERS.c.seq == event.seq)
     try:
         async with services.database.write() as tx:
-            await tx.execute(delete(DEAD_LETTERS).where(dead))
+            tx.replays = not (await tx.execute(delete(DEAD_LETTERS).where(dead))).rowcount
             await handled(services, tx, handler, [event])
     except Exception as error:
         if _is_outage(error):

@@ -35,15 +35,17 @@ logger = structlog.get_logger(__name__)
 
 
 class CandleKeeper:
-    """Writes candles of every length while this process holds the feed's lease (`holding`).
+    """Writes candles of every length while this process holds the feed's lease, that is while `term` is not 0.
 
     First it asks the feed for what is missing: `days` of daily candles and a day of minutes, up to now, from where the
     stored ones end. Then it builds minutes of the quotes (`on_quotes`) and keeps the longer ones up to date with each.
     What is stored from before is never changed, but for a day that was not finished. Minutes go after some days.
     """
 
-    def __init__(self, services: Services, feed: Feed, holding: Callable[[], bool]) -> None:
-        self._database, self._clock, self._feed, self._holding = services.database, services.clock, feed, holding
+    def __init__(self, services: Services, feed: Feed, term: Callable[[], int]) -> None:
+        self._database, self._clock, self._feed, self._term = services.database, services.clock, feed, term
+        self._built_in = 0
+        """The term in which the minutes are built."""
         self._days = services.settings.candle_days
         self._builder = MinuteBuilder()
         self._waiting: list[Candle] = []
@@ -66,6 +68,7 @@ class CandleKeeper:
 
     async def on_quotes(self, quotes: list[Quote]) -> None:
         """A listener of the feed: counts the quotes in, and leaves the writing to the background."""
+        self._forget_other_terms()
         now = self._clock.now()
         if self._told_at is None or now - self._told_at > SILENCE_MAX:
             self._filled, self._whole_from = False, now
@@ -76,10 +79,8 @@ class CandleKeeper:
 
     async def work(self, now: datetime) -> None:
         """One round: fill in what is missing if nobody has since the feed began, then write the ended minutes."""
-        if not self._holding():
-            self._forget()
-            return
-        if self._told_at is None:
+        self._forget_other_terms()
+        if not self._built_in or self._told_at is None:
             return
         if not self._filled:
             await self._fill(now)
@@ -95,9 +96,10 @@ class CandleKeeper:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_S)
 
-    def _forget(self) -> None:
-        """Another process builds these minutes now."""
-        if self._told_at is not None:
+    def _forget_other_terms(self) -> None:
+        """Another process builds these minutes now, or has done so in between."""
+        before, self._built_in = self._built_in, self._term()
+        if self._built_in != before:
             self._builder, self._waiting, self._told_at = MinuteBuilder(), [], None
 
     async def _write(self) -> None:

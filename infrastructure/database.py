@@ -10,13 +10,12 @@ from typing import Any
 
 import asyncpg
 import sqlalchemy
-from sqlalchemy import Executable, event, make_url
+from sqlalchemy import Executable, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from infrastructure import log
-from infrastructure.bare import Bare, Driver, Postgres, Sqlite, to_its_end
+from infrastructure import engines, log
+from infrastructure.bare import Bare, to_its_end
 from infrastructure.replica import PATIENCE_S, Replica
 from infrastructure.settings import Settings
 from infrastructure.statements import Row, Statement
@@ -24,7 +23,6 @@ from models.events import Event
 
 # What drivers and pools raise as it is, without SQLAlchemy's wrapping, when no answer comes.
 _SILENCE = (OSError, TimeoutError, sqlalchemy.exc.TimeoutError, asyncpg.InternalClientError)
-CONNECT_S = 5.0
 _DRIVERS = (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError)
 _CLOSED = "connection is closed"
 _BROKEN_OFF = {"57014", "55P03"}
@@ -64,12 +62,18 @@ COMMITS: ContextVar[Commits | None] = ContextVar("commits", default=None)
 
 
 class Transaction:
-    """One command's transaction. `position` is the log's position once it has been committed."""
+    """One command's transaction. `position` is the log's position once it has been committed.
+
+    `replays`: a handler deals in it with an event that it has dealt with before, so that nobody is told of it again.
+    """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self.events: list[Event] = []
         self.position = 0
+        self.replays = False
+        self.afterwards: list[Callable[[], object]] = []
+        """Called once it is committed, and known to be: not if the process ends in between."""
 
     async def execute(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -88,10 +92,11 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.url = settings.url
         self.dialect = make_url(self.url).get_backend_name()
-        engines = (_sqlite if self.dialect == "sqlite" else _postgresql)(settings)
-        self.writer, self.reader, self._patient, driver = engines
+        made = (engines.sqlite if self.dialect == "sqlite" else engines.postgresql)(settings)
+        self.writer, self.reader, self._patient, driver = made
         self.bare = Bare(driver, settings.reader_pool)
-        copy = _bare(settings, settings.database_read_url, PATIENCE_S) if settings.database_read_url else None
+        url = settings.database_read_url
+        copy = engines.bare(settings, url, PATIENCE_S) if url else None
         self.replica = None if copy is None else Replica(copy, settings.reader_pool)
         self.written = 0
         """The log's position behind what this process has written last."""
@@ -108,8 +113,8 @@ class Database:
     @property
     def used(self) -> dict[str, int]:
         """How many connections are lent just now, by what they do."""
-        engines = {"writer": self.writer, "reader": self.reader}
-        lent = {role: engine.pool.checkedout() for role, engine in engines.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
+        both = {"writer": self.writer, "reader": self.reader}
+        lent = {role: engine.pool.checkedout() for role, engine in both.items()}  # type: ignore[attr-defined]  # reason: both have a QueuePool
         copies = {} if self.replica is None else {"replica": self.replica.bare.used}
         return {**lent, "bare": self.bare.used, **copies}
 
@@ -140,6 +145,9 @@ class Database:
             # told looks again, which is right in either case.
             if transaction is not None and asked and transaction.position:
                 await to_its_end(self._tell(transaction, done=done))
+            if transaction is not None and done:
+                for call in transaction.afterwards:
+                    call()
 
     async def _tell(self, transaction: Transaction, *, done: bool) -> None:
         if done:
@@ -299,100 +307,3 @@ def _says_lost(error: BaseException | None) -> bool:
         # 08: connection, 53: resources, 57: shut down
         return state[:2] in {"08", "53", "57"}
     return isinstance(error, asyncpg.InterfaceError) and _CLOSED in str(error)
-
-
-def _sqlite(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine, Driver]:
-    path = make_url(settings.url).database
-    writer = create_async_engine(
-        settings.url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args={"isolation_level": None}
-    )
-    reader = create_async_engine(
-        f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true",
-        pool_size=settings.reader_pool,
-        max_overflow=0,
-        hide_parameters=True,
-        isolation_level="AUTOCOMMIT",
-        pool_reset_on_return=None,
-    )
-
-    @event.listens_for(writer.sync_engine, "connect")
-    def prepare_writer(connection: Any, _record: Any) -> None:
-        _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
-
-    @event.listens_for(writer.sync_engine, "begin")
-    def begin_immediate(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    @event.listens_for(writer.sync_engine, "invalidate")
-    def roll_back(connection: Any, _record: Any, _error: BaseException | None) -> None:
-        # Cancelled in mid-statement. Closed as it is, it would keep its transaction, and the lock, for as long as the
-        # cursor lives: in the traceback, say.
-        with contextlib.suppress(asyncio.CancelledError, sqlite3.Error, sqlalchemy.exc.InvalidRequestError, ValueError):
-            connection.rollback()
-
-    reading = ("query_only=ON", "busy_timeout=5000", "mmap_size=268435456")
-
-    @event.listens_for(reader.sync_engine, "connect")
-    def prepare_reader(connection: Any, _record: Any) -> None:
-        _pragmas(connection, *reading)
-
-    return writer, reader, writer, Sqlite(reader.dialect, str(path), reading)
-
-
-def _pragmas(connection: Any, *pragmas: str) -> None:
-    cursor = connection.cursor()
-    for pragma in pragmas:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _server(settings: Settings) -> dict[str, str]:
-    """What each session is told."""
-    return {
-        "application_name": "tradegraph",
-        "jit": "off",
-        "timezone": "UTC",
-        "statement_timeout": str(settings.statement_timeout_ms),
-        "lock_timeout": str(settings.lock_timeout_ms),
-        "idle_in_transaction_session_timeout": str(2 * settings.statement_timeout_ms),
-    }
-
-
-def _bare(settings: Settings, url: str, connect_s: float) -> Postgres:
-    dialect: Any = make_url(url).get_dialect()()
-    _, given = dialect.create_connect_args(make_url(url))
-    told = _server(settings) | {"default_transaction_read_only": "on"}
-    patience = {"timeout": connect_s, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
-    return Postgres(dialect, {**given, **patience, "server_settings": told})
-
-
-def _postgresql(settings: Settings) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine, Driver]:
-    server = _server(settings)
-    arguments = {"timeout": CONNECT_S, "command_timeout": settings.statement_timeout_ms / 1000 + 1}
-
-    def engine(size: int, read_only: str, **more: Any) -> AsyncEngine:
-        return create_async_engine(
-            settings.url,
-            pool_size=size,
-            max_overflow=0,
-            hide_parameters=True,
-            pool_timeout=5,
-            pool_pre_ping=True,
-            pool_recycle=1800,
-            connect_args=arguments | {"server_settings": server | {"default_transaction_read_only": read_only}},
-            **more,
-        )
-
-    # The server's patience would not be enough: the driver, too, gives up a statement after its `command_timeout`.
-    endless = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-    patient = create_async_engine(
-        settings.url,
-        poolclass=NullPool,
-        hide_parameters=True,
-        connect_args={
-            "timeout": CONNECT_S,
-            "server_settings": server | endless | {"default_transaction_read_only": "off"},
-        },
-    )
-    reader = engine(settings.reader_pool, "on", isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
-    return engine(settings.writer_pool, "off"), reader, patient, _bare(settings, settings.url, CONNECT_S)

@@ -94,6 +94,8 @@ class FeedRunner:
         self._lease = Lease(self._database, LEASE, str(services.ids.new()), settings.lease_s, self._clock)
         # What the lease last said. Unlike `holding` it stays while nobody can be asked, so that memory goes on.
         self._held = False
+        self._read_in = 0
+        """The lease's term in which the table was read, since when only this process writes it."""
         self._kept_at: datetime | None = None
         self._read_at = self._clock.now()
         # Two, so that memory has fresh quotes while the database or a listener takes its time.
@@ -103,6 +105,14 @@ class FeedRunner:
     def holding(self) -> bool:
         """Whether this process alone may act on the quotes: it has the lease, and the lease has not run out."""
         return self._lease.held
+
+    @property
+    def term(self) -> int:
+        """The lease's term in which this process alone may act on the quotes; 0 while it may not.
+
+        Another number than before says that others may have acted in between.
+        """
+        return self._lease.term if self._lease.held else 0
 
     async def start(self) -> None:
         """Make a first round, so that there are quotes when it returns, and go on in the background."""
@@ -141,15 +151,16 @@ class FeedRunner:
 
     async def _keep(self, now: datetime) -> None:
         try:
-            held_before, self._held = self._held, await self._lease.hold()
+            self._held = await self._lease.hold()
             if not self._held:
                 self._board.put(await stored_quotes(self._database))
                 return
-            if not held_before or now - self._read_at >= READ_AGAIN:
+            anew = self._lease.term != self._read_in
+            if anew or now - self._read_at >= READ_AGAIN:
                 # Also what the feed does not quote, and what was imported.
                 self._board.put(await stored_quotes(self._database))
-                self._read_at = now
-            if not held_before:
+                self._read_at, self._read_in = now, self._lease.term
+            if anew:
                 await self._quote(now)
             if self._kept_at is not None and now - self._kept_at < timedelta(seconds=KEEP_S):
                 return

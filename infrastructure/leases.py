@@ -1,8 +1,9 @@
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import Delete, Update, delete, or_, select, update
 
 # SQLite's compiler writes this ON CONFLICT as its own, so that one statement serves both databases.
 from sqlalchemy.dialects.postgresql import insert
@@ -14,12 +15,17 @@ from models.marketdata import LeaseRow
 
 LEASES = table(LeaseRow)
 
+Changing = TypeVar("Changing", Update, Delete)
+
 
 class Lease:
     """The right to do the job `name` alone, for `seconds` from when it was last renewed.
 
     Of all holders on one database at most one has it, as long as their clocks agree. Who stops renewing it, for
     whatever reason, loses it to the next who asks once it has run out.
+
+    `term` is another number each time that somebody else may have had it in between: who does the job then has to read
+    anew what the others did.
     """
 
     def __init__(self, database: Database, name: str, holder: str, seconds: int, clock: Clock) -> None:
@@ -28,6 +34,9 @@ class Lease:
         self._clock = clock
         self._length = timedelta(seconds=seconds)
         self._until: datetime | None = None
+        self.term = 0
+        self._certain = False
+        """Whether nobody else can have had it since its term began, if its name stands there."""
 
     @property
     def held(self) -> bool:
@@ -47,20 +56,31 @@ class Lease:
         taken = row.on_conflict_do_update(
             index_elements=[LEASES.c.name],
             set_={"holder": row.excluded.holder, "expires_at": row.excluded.expires_at},
-            where=or_(LEASES.c.holder == self.holder, LEASES.c.expires_at < asked_at),
+            where=LEASES.c.expires_at < asked_at,
         ).returning(LEASES.c.holder)
         async with self._database.write() as transaction:
-            holds = (await transaction.execute(taken)).first() is not None
+            # Whoever else had it has put their name there, or has taken the row away.
+            renewed = (
+                await transaction.execute(self._mine(update(LEASES)).values(expires_at=expires_at))
+            ).rowcount == 1
+            holds = renewed or (await transaction.execute(taken)).first() is not None
+            # Taken anew it is another term, also where it is never told that it was taken.
+            same = self._certain = self._certain and renewed
+        if holds and not same:
+            self.term += 1
+        self._certain = holds
         # A write that waited longer than the lease lasts has brought nothing: it may be someone else's by now.
         self._until = expires_at if holds else None
         return self.held
 
     async def release(self) -> None:
         """Give it up, if this holder has it, so that the next need not wait."""
-        self._until = None
-        mine = (LEASES.c.name == self.name) & (LEASES.c.holder == self.holder)
+        self._until, self._certain = None, False
         async with self._database.write() as transaction:
-            await transaction.execute(delete(LEASES).where(mine))
+            await transaction.execute(self._mine(delete(LEASES)))
+
+    def _mine(self, statement: Changing) -> Changing:
+        return statement.where(LEASES.c.name == self.name, LEASES.c.holder == self.holder)
 
 
 class SharedLeases:

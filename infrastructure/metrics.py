@@ -4,7 +4,7 @@ import bisect
 import functools
 import itertools
 from collections import Counter as Count
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -57,6 +57,26 @@ class Operations(Collector):
         yield took
 
 
+class Tally(Collector):
+    """A counter of what is counted elsewhere: it is told the counts when somebody looks."""
+
+    def __init__(self, name: str, description: str, labels: Sequence[str] = (), *, registry: CollectorRegistry) -> None:
+        self._name, self._description, self._labels = name, description, labels
+        self._counts: dict[tuple[str, ...], int] = {} if labels else {(): 0}
+        registry.register(self)
+
+    def set(self, count: int, *labels: str) -> None:
+        """So many since the process began."""
+        self._counts[labels] = count
+
+    def collect(self) -> Iterator[Metric]:
+        """As a registry has it."""
+        family = CounterMetricFamily(self._name, self._description, labels=self._labels)
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        yield family
+
+
 class Metrics:
     """The counters and gauges of a process."""
 
@@ -72,25 +92,37 @@ class Metrics:
         self.closed = Counter(
             "tradegraph_sockets_closed", "Websockets that the server closed, by code.", ["code"], registry=registry
         )
-        gauge = functools.partial(Gauge, registry=registry)
-        self.limit_fallbacks = gauge(
+        gauge, tally = functools.partial(Gauge, registry=registry), functools.partial(Tally, registry=registry)
+        self.limit_fallbacks = tally(
             "tradegraph_limit_fallbacks", "Operations charged to this process's own budgets, as Redis was gone."
         )
-        self.redis_failures = gauge("tradegraph_redis_failures", "Calls to Redis that got no answer.")
-        self.redis_outages = gauge("tradegraph_redis_outages", "How often Redis was found to be gone.")
+        self.redis_failures = tally("tradegraph_redis_failures", "Calls to Redis that got no answer.")
+        self.redis_outages = tally("tradegraph_redis_outages", "How often Redis was found to be gone.")
         self.sockets = gauge("tradegraph_sockets", "Open websockets and event streams.")
         self.subscriptions = gauge("tradegraph_subscriptions", "Subscriptions that run.")
         self.waiting = gauge("tradegraph_subscriptions_waiting", "Sockets and subscriptions that wait to begin.")
         self.log_position = gauge("tradegraph_log_position", "Up to which event this process has seen the log.")
         self.log_lag = gauge("tradegraph_log_lag", "How many events it has not seen yet.")
+        self.handlers = gauge("tradegraph_handlers", "Handlers that react to events of a type.", ["type"])
+        self.handlers_running = gauge("tradegraph_handlers_running", "Handlers that this process has just now.")
+        self.handler_waiting = gauge(
+            "tradegraph_handler_waiting", "Events that wait for a handler, counted up to 1,000.", ["handler"]
+        )
+        self.handler_lag = gauge(
+            "tradegraph_handler_lag_seconds", "For how long the first of these has waited.", ["handler"]
+        )
+        self.dead_letters = gauge("tradegraph_dead_letters", "Events that a handler has given up.", ["handler"])
         self.connections = gauge("tradegraph_database_connections", "Connections in use, by what they do.", ["role"])
         self.feed_age = gauge("tradegraph_feed_age_seconds", "The age of the newest quote; -1 where there is none.")
-        self.cached = gauge(
+        self.cached = tally(
             "tradegraph_cache_values",
             "Values that were asked for, by kind and by where they came from.",
             ["kind", "source"],
         )
-        self.replica_reads = gauge(
+        self.cache_evicted = tally("tradegraph_cache_evicted", "Values that had to make room for others.", ["kind"])
+        self.cache_entries = gauge("tradegraph_cache_entries", "Values that the process's memory keeps.", ["kind"])
+        self.cache_bytes = gauge("tradegraph_cache_bytes", "About what they take in it, with their keys.", ["kind"])
+        self.replica_reads = tally(
             "tradegraph_replica_reads",
             "Readings that a replica could answer: it did (served), had not come so far (behind), or was gone.",
             ["outcome"],

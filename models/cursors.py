@@ -4,6 +4,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
+_SAFE = bytes.maketrans(b"+/", b"-_")
 SEQ_MAX = 2**63 - 1
 """The last number that a log can have."""
 
@@ -21,7 +22,12 @@ class Cursor:
 
     def __str__(self) -> str:
         """The one way to write it."""
-        return base64.urlsafe_b64encode(f"{self.epoch}:{self.seq}".encode()).rstrip(b"=").decode()
+        return written(self.epoch, self.seq)
+
+
+def written(epoch: str, seq: int) -> str:
+    """How a cursor is written: as base64 that is safe in URLs, without its padding."""
+    return binascii.b2a_base64(f"{epoch}:{seq}".encode(), newline=False).translate(_SAFE, b"=").decode()
 
 
 def parse(text: str) -> Cursor:

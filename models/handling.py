@@ -42,7 +42,10 @@ class CheckpointRow(SQLModel, table=True):
 
 
 class DeadLetterRow(SQLModel, table=True):
-    """Stored dead letters; one goes when it was dealt with after all."""
+    """Stored dead letters; one goes when it was dealt with after all.
+
+    One that was dropped stays, so that it is known that the handler owes nothing of it.
+    """
 
     __tablename__ = "dead_letters"
 
@@ -51,3 +54,4 @@ class DeadLetterRow(SQLModel, table=True):
     attempts: int
     error: str
     failed_at: datetime = Field(sa_type=Moment)
+    dropped_at: datetime | None = Field(default=None, sa_type=Moment)

@@ -34,11 +34,11 @@ class TradingFloor:
         self._replay = None if settings.replay is None else ReplayFeed(settings.replay_speed)
         feed: Feed = self._replay or SimulatedFeed(settings.market_seed, CATALOGUE)
         self.feed = FeedRunner(services, feed)
-        self.candles = CandleKeeper(services, feed, lambda: self.feed.holding)
+        self.candles = CandleKeeper(services, feed, lambda: self.feed.term)
         self.broker = PaperBroker(
-            services.relay, services.quotes, desk(services), lambda: self.feed.holding, services.clock.now
+            services.relay, services.quotes, desk(services), lambda: self.feed.term, services.clock.now
         )
-        self.alerts = AlertWatch(services, lambda: self.feed.holding)
+        self.alerts = AlertWatch(services, lambda: self.feed.term)
         self.feed.listeners += [self.broker.note, self.candles.on_quotes, self.alerts.note]
         self._chores = Background("chores", self._keep_house)
 

@@ -25,7 +25,9 @@ from models.events import EventFilter, RecordedEvent
 from models.payloads import moment_text
 from resolvers.events import operators
 from resolvers.events.archive import archive_events, restore_events
+from resolvers.events.retention import limit_of
 from resolvers.events.verify import Receipt, Verdict, verify
+from resolvers.registry import HANDLERS
 
 T = TypeVar("T")
 
@@ -41,7 +43,7 @@ Folder = Annotated[
 ]
 
 
-def _on_the_log(work: Callable[[Services], Awaitable[T]]) -> T:
+def on_the_log(work: Callable[[Services], Awaitable[T]]) -> T:
     """Do something with a log that is there; that there is none is said, with exit code 1."""
 
     async def checked(services: Services) -> T:
@@ -77,7 +79,7 @@ def check(
         with _progress("Reading") as progress:
             return await verify(services.database, receipt, progress, folder or services.settings.archive_folder)
 
-    verdict = _on_the_log(work)
+    verdict = on_the_log(work)
     if verdict.floor:
         typer.echo(f"The events up to {verdict.floor:,} are archived, and not all of their files are here: left out.")
     for flaw in verdict.flaws[:FLAWS_SHOWN]:
@@ -151,7 +153,7 @@ def listed(  # noqa: PLR0913, PLR0917 - reason: each is an option of its own
             count += 1
         return count
 
-    if not _on_the_log(work):
+    if not on_the_log(work):
         typer.echo("No such events.", err=True)
 
 
@@ -180,7 +182,7 @@ def _as_json(event: RecordedEvent) -> str:
 @events.command("new-epoch")
 def epoch() -> None:
     """Make every cursor given out so far expire: after the database was restored from a backup, before serving."""
-    name = _on_the_log(operators.new_epoch)
+    name = on_the_log(operators.new_epoch)
     typer.echo(f"The log's epoch is {name} now: readers begin anew.")
 
 
@@ -193,16 +195,20 @@ def archive(
 ) -> None:
     """Seal old events into files and take them out of the database; their cursors expire."""
 
-    async def work(services: Services) -> list[Segment]:
+    async def work(services: Services) -> tuple[list[Segment], str | None]:
+        moment, where = before.replace(tzinfo=UTC), folder or services.settings.archive_folder
         with _progress("Archiving") as progress:
-            where = folder or services.settings.archive_folder
-            return await archive_events(services, before.replace(tzinfo=UTC), where, progress)
+            made = await archive_events(services, HANDLERS, moment, where, progress)
+        async with services.database.read() as connection:
+            return made, (await limit_of(connection, HANDLERS, moment)).held_by
 
-    made = _on_the_log(work)
+    made, held_by = on_the_log(work)
     for segment in made:
         typer.echo(f"  {segment.file}")
     count = made[-1].last_seq - made[0].first_seq + 1 if made else 0
     typer.echo(f"{count:,} events archived.")
+    if held_by is not None:
+        typer.echo(f"The rest stays: {held_by}.", err=True)
 
 
 @events.command("unarchive")
@@ -217,5 +223,5 @@ def unarchive(
     async def work(services: Services) -> list[Segment]:
         return await restore_events(services, folder or services.settings.archive_folder, every=every)
 
-    for segment in _on_the_log(work):
+    for segment in on_the_log(work):
         typer.echo(f"  {segment.first_seq} to {segment.last_seq}, from {segment.file}")

@@ -268,17 +268,22 @@ class Subscription:
         self.run: Run | None = None
         fanout.subscriptions += 1
 
-    async def start(self, prepared: Prepared, ctx: Context, after: str | None = None) -> None:
-        """Begin, behind a cursor that the reader came back with."""
+    async def admit(self, prepared: Prepared, ctx: Context) -> Answer | None:
+        """Ask the guard; an answer is a refusal, and with it this is over."""
         self._count = ctx.services.metrics.operations.count
         try:
             admitted = await self._fanout.pipeline.admit(prepared, ctx)
         except Exception as error:  # noqa: BLE001 - reason: as above
             admitted = Answer.refused(failed(error))
         if isinstance(admitted, Answer):
-            self.end(admitted)
-            return
+            self._outcome = admitted.outcome
+            await self._finished()
+            return admitted
         self._admission = admitted
+        return None
+
+    def start(self, prepared: Prepared, ctx: Context, after: str | None = None) -> None:
+        """Begin, once it is admitted, behind a cursor that the reader came back with."""
         self._cursor = after
         self._run(prepared, ctx)
 

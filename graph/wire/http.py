@@ -18,13 +18,23 @@ from graph import graphiql
 from graph.codes import Code
 from graph.context import ADDRESS_UNKNOWN, of_request
 from graph.wire.answers import Answer, failed
-from graph.wire.fanout import Fanout
-from graph.wire.negotiation import GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
+from graph.wire.fanout import Fanout, Subscription
+from graph.wire.negotiation import EVENTS, GRAPHQL, HTML, JSON, is_json, preferred, takes_gzip
+from graph.wire.origins import unwelcome
 from graph.wire.outbox import begun
-from graph.wire.refusals import Refusal, method_not_allowed, not_acceptable, too_large, too_slow, unsupported_media_type
+from graph.wire.pipeline import SUBSCRIPTION, Prepared
+from graph.wire.refusals import (
+    Refusal,
+    forbidden,
+    method_not_allowed,
+    not_acceptable,
+    too_large,
+    too_slow,
+    unsupported_media_type,
+)
 from graph.wire.requests import GraphQLRequest, Malformed, decoded
 from graph.wire.seats import Seats, Taken
-from graph.wire.sse import EVENTS, EventStream
+from graph.wire.sse import HEADERS, EventStream, in_one
 from infrastructure.metrics import UNKNOWN
 from infrastructure.services import Services
 from infrastructure.settings import Settings
@@ -34,6 +44,8 @@ OFFERS = (JSON, GRAPHQL)
 """Answers; the first for who does not say what they take."""
 ALL_OFFERS, EVENTS_AND_OFFERS = (*OFFERS, EVENTS), (EVENTS, *OFFERS)
 BY_POST = "Operations come by POST here."
+ONLY_SUBSCRIPTIONS = "Only subscriptions come by GET here: send a POST."
+ONLY_QUERIES = "Only queries come by GET, and subscriptions as events: send a POST."
 OK = int(HTTPStatus.OK)
 """Looked up once, as members of an enum cost much to look up."""
 BODY_S_MAX = 10
@@ -63,6 +75,8 @@ class Takes:
 
     media_type: str
     """Of an answer in one piece, also to who takes none: that it can't be had is said so."""
+    whole: bool
+    """Whether it takes one."""
     nothing: bool
     may_stream: bool
     """Some clients (urql) name event streams among all that they can read, with every operation. What is liked alike is
@@ -72,9 +86,9 @@ class Takes:
 
 @lru_cache(maxsize=256)
 def _taken(accept: str | None) -> Takes:
-    best = preferred(accept, ALL_OFFERS)
+    best, whole = preferred(accept, ALL_OFFERS), preferred(accept, OFFERS)
     streams = best == EVENTS and preferred(accept, EVENTS_AND_OFFERS) == EVENTS
-    return Takes(preferred(accept, OFFERS) or JSON, best is None, best == EVENTS, streams)
+    return Takes(whole or JSON, whole is not None, best is None, best == EVENTS, streams)
 
 
 class Endpoint:
@@ -126,7 +140,11 @@ class Exchange:
         method: str = self._scope["method"]
         if method == "POST":
             self._must_accept()
-            await self._answer(decoded(await self._body(), self._settings.json_depth_max))
+            asked = decoded(await self._body(), self._settings.json_depth_max)
+            if isinstance(asked, list):
+                await self._answer_batch(asked)
+            else:
+                await self._answer(GraphQLRequest.of(asked))
         elif method == "GET":
             await self._get()
         elif method == "OPTIONS":
@@ -146,38 +164,30 @@ class Exchange:
 
     async def _get(self) -> None:
         asked = self._scope["query_string"]
+        settings = self._settings
         wants_page = not asked and preferred(self._headers.get("accept"), (*OFFERS, HTML)) == HTML
-        if wants_page and await self._gets_page():
-            await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
+        if wants_page and settings.granted(settings.graphiql, to_admin=True):
+            # Also to who does not say who they are: a browser that opens an address has no way to.
+            to_admin = not settings.granted(settings.graphiql, to_admin=False)
+            page = graphiql.response(self._scope["path"], to_admin=to_admin)
+            await page(self._scope, self._receive, self._send)
             return
-        if not self._settings.get_queries and not self._takes.may_stream:
+        if not settings.get_queries and not self._takes.may_stream:
             raise method_not_allowed(BY_POST, self._allow)
         self._must_accept()
         # A page of another site can send a GET, but not one that its own script may read, without asking first.
         if self._headers.get("sec-fetch-mode") in {"navigate", "no-cors"}:
             raise method_not_allowed("A page can't be sent to an operation: ask from a script.", self._allow)
-        request = GraphQLRequest.of(_of_query_string(asked, self._settings.json_depth_max))
-        ctx = await self._context()
-        prepared = self._pipeline.prepare(request, ctx)
-        streams = self._wants_events(prepared.kind)
-        if prepared.kind is OperationType.MUTATION or (prepared.kind is OperationType.SUBSCRIPTION and not streams):
-            raise method_not_allowed("Only queries come by GET: send a POST.", "POST, OPTIONS")
-        if streams:
-            await self._stream(request, ctx)
-        elif self._settings.get_queries:
-            await self.send(await self._pipeline.answer(prepared, ctx))
-        else:
-            raise method_not_allowed(BY_POST, self._allow)
+        why = unwelcome(self._headers.get("origin"), self._headers.get("host"), settings.cors_origins)
+        if why is not None:
+            raise forbidden(why)
+        await self._answer(GraphQLRequest.of(_of_query_string(asked, settings.json_depth_max)), by_get=True)
 
-    def _wants_events(self, kind: OperationType | None) -> bool:
-        return self._takes.streams or (self._takes.may_stream and kind is OperationType.SUBSCRIPTION)
-
-    async def _gets_page(self) -> bool:
-        settings = self._settings
-        if settings.granted(settings.graphiql, to_admin=False):
-            return True
-        viewer = (await self._context()).viewer
-        return settings.granted(settings.graphiql, to_admin=viewer is not None and viewer.is_admin)
+    def _may_come_by_get(self, kind: OperationType | None) -> bool:
+        """What is no operation may: then it is said so."""
+        if kind is SUBSCRIPTION:
+            return self._takes.may_stream
+        return kind is None or (kind is OperationType.QUERY and self._settings.get_queries)
 
     async def _body(self) -> bytes:
         content_type = self._headers.get("content-type")
@@ -217,20 +227,30 @@ class Exchange:
 
     # ------------------------------------------------------------ what goes out
 
-    async def _answer(self, value: Any) -> None:
-        if isinstance(value, list):
-            await self._answer_batch(value)
-            return
-        request = GraphQLRequest.of(value)
+    async def _answer(self, request: GraphQLRequest, *, by_get: bool = False) -> None:
         ctx = await self._context()
-        if not self._takes.streams:
-            prepared = self._pipeline.prepare(request, ctx)
-            if not self._wants_events(prepared.kind):
-                await self.send(await self._pipeline.answer(prepared, ctx))
-                return
-        await self._stream(request, ctx)
+        prepared = self._pipeline.prepare(request, ctx)
+        subscribes = prepared.kind is SUBSCRIPTION
+        if by_get and not self._may_come_by_get(prepared.kind):
+            only = ONLY_QUERIES if self._settings.get_queries else ONLY_SUBSCRIPTIONS
+            raise method_not_allowed(only, "POST, OPTIONS")
+        if subscribes and self._takes.may_stream and prepared.refusal is None:
+            await self._stream(prepared, ctx)
+            return
+        answer = await self._pipeline.answer(prepared, ctx)
+        if self._takes.streams or (subscribes and self._takes.may_stream):
+            await self._send_event(answer)
+        else:
+            await self.send(answer)
 
-    async def _stream(self, request: GraphQLRequest, ctx: Context) -> None:
+    async def _send_event(self, answer: Answer) -> None:
+        """The only one there is of it, unless it is something that a status says."""
+        if not answer.executed and answer.code in ALWAYS:
+            await self.send(answer)
+        else:
+            await self._respond(OK, [*HEADERS, *_encoded(answer.headers)], in_one(answer))
+
+    async def _stream(self, prepared: Prepared, ctx: Context) -> None:
         """Answer by server-sent events, for as long as there are any."""
         with contextlib.ExitStack() as taken:
             try:
@@ -240,11 +260,21 @@ class Exchange:
             except Taken as full:
                 raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, str(full), Code.THROTTLED) from None
             stream = EventStream(self._fanout, self._settings, self._receive, self._send)
-            taken.enter_context(self._seats.guest(stream))
-            await stream.run(request, ctx, self._context, self._headers.get("last-event-id") or None)
+            subscription = Subscription(self._fanout, prepared.request, self._context, stream)
+            try:
+                refusal = await subscription.admit(prepared, ctx)
+                if refusal is not None:
+                    await self._send_event(refusal)
+                    return
+                with self._seats.guest(stream):
+                    await stream.run(subscription, prepared, ctx, self._headers.get("last-event-id") or None)
+            finally:
+                await subscription.close()
 
     async def _answer_batch(self, values: list[Any]) -> None:
         """Each in its turn, as mutations have an order; each with loaders and a log position of its own."""
+        if not self._takes.whole:
+            raise not_acceptable(OFFERS)
         most = self._settings.batch_max
         if not most:
             raise Malformed("One operation a request: arrays of them are not taken here.")
@@ -287,7 +317,7 @@ class Exchange:
     async def _send_content(self, status: int, content: bytes, more: Mapping[str, str]) -> None:
         headers = [*_KINDS[self._takes.media_type]]
         if more:
-            headers += ((name.encode(), value.encode()) for name, value in more.items())
+            headers += _encoded(more)
         least = self._settings.gzip_bytes_min
         if least and len(content) >= least and takes_gzip(self._headers.get("accept-encoding")):
             content = await _compressed(content)
@@ -298,6 +328,10 @@ class Exchange:
         headers.append((b"content-length", b"%d" % len(content)))
         await self._send({"type": "http.response.start", "status": int(status), "headers": headers})
         await self._send({"type": "http.response.body", "body": content})
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
 _KINDS = {

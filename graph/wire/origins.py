@@ -2,12 +2,16 @@
 
 from collections.abc import Collection
 
+LENGTH_SHOWN_MAX = 128
 
-def is_welcome(origin: str | None, host: str | None, allowed: Collection[str]) -> bool:
-    """Whether a page of that origin may: one of the API's own host, or an allowed one. Who is no browser says none.
+
+def unwelcome(origin: str | None, host: str | None, allowed: Collection[str]) -> str | None:
+    """Why a page of that origin may not, unless it is of the API's own host, or allowed. Who is no browser says none.
 
     The scheme is not compared: behind what ends TLS nobody here knows it, and a page brings along nothing but its own.
     """
     if origin is None or "*" in allowed or origin in allowed:
-        return True
-    return bool(host) and origin in {f"http://{host}", f"https://{host}"}
+        return None
+    if host and origin in {f"http://{host}", f"https://{host}"}:
+        return None
+    return f"ORIGIN: {origin[:LENGTH_SHOWN_MAX]} is not in TRADEGRAPH_CORS_ORIGINS."

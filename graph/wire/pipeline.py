@@ -4,7 +4,6 @@ Who asks is known (`Context`) -> document -> guard -> execute -> mask -> encode.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -194,38 +193,6 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - reason: whatever it is, it is said, masked and logged
             return Answer.refused(failed(error))
 
-    async def stream(self, prepared: Prepared, ctx: Context) -> AsyncGenerator[Answer, None]:
-        """Execute a subscription: an answer for each event. Its reader closes it.
-
-        When it can't begin, or fails later, the last answer says why and has `executed` False.
-        """
-        if prepared.refusal is not None:
-            yield prepared.refusal
-            return
-        admission: Admission | None = None
-        try:
-            admitted = await self.admit(prepared, ctx)
-            if isinstance(admitted, Answer):
-                yield admitted
-                return
-            admission = admitted
-            source = await self.source(prepared)
-            if isinstance(source, Answer):
-                yield source
-                return
-            async with contextlib.aclosing(source) as events:
-                async for event in events:
-                    answer = await self.event(prepared, event)
-                    if admission is not None:
-                        await admission.delivered(answer)
-                    yield answer
-        except Exception as error:  # noqa: BLE001 - reason: likewise
-            yield Answer.refused(failed(error))
-        finally:
-            ctx.forget()
-            if admission is not None:
-                await admission.settle(None)
-
     async def admit(self, prepared: Prepared, ctx: Context) -> Admission | Answer | None:
         """Ask the guard, if there is one; an answer is a refusal."""
         return None if self.guard is None else await self.guard.admit(prepared, ctx)
@@ -270,7 +237,10 @@ class Pipeline:
             if prepared.kind is MUTATION:
                 return await to_its_end(self._mutated(prepared), self._deadline_s)
             result = self._execute(prepared)
-            return _of(result if isinstance(result, ExecutionResult) else await self._in_time(result))
+            try:
+                return _of(result if isinstance(result, ExecutionResult) else await self._in_time(result))
+            finally:
+                del result  # its errors know this frame: another circle for the collector
         except TimeoutError:
             return Answer.refused(an_error("It took too long: ask for less at once.", Code.DEADLINE_EXCEEDED))
         except Late as late:
@@ -286,7 +256,10 @@ class Pipeline:
     async def _mutated(self, prepared: Prepared) -> Answer:
         """Also what goes wrong is said here, and so logged, though nobody may be left to hear it."""
         result = self._execute(prepared)
-        return _of(result if isinstance(result, ExecutionResult) else await result)
+        try:
+            return _of(result if isinstance(result, ExecutionResult) else await result)
+        finally:
+            del result  # likewise
 
 
 NO_STREAM = "A subscription needs a websocket (graphql-transport-ws), or `Accept: text/event-stream`."

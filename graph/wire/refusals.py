@@ -17,6 +17,11 @@ class Refusal(Exception):  # noqa: N818 - reason: an answer, not an error of the
         self.answer.headers |= headers
 
 
+def forbidden(message: str) -> Refusal:
+    """403."""
+    return Refusal(HTTPStatus.FORBIDDEN, message, Code.FORBIDDEN)
+
+
 def method_not_allowed(message: str, allow: str) -> Refusal:
     """405."""
     return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, message, Code.METHOD_NOT_ALLOWED, allow=allow)

@@ -1,11 +1,12 @@
 """What follows when a market alert went off, and when sentiment was analysed."""
 
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, literal, select, update
 
 from infrastructure.database import Transaction
+from infrastructure.log import EVENTS
 from infrastructure.rows import table
 from infrastructure.services import Services
 from models import facts, notices
@@ -19,7 +20,8 @@ from resolvers.alerts.store import NOTIFICATIONS, USERS, tell, tell_owner, users
 
 MARKET_ALERT, SENTIMENT = "market-alert", "sentiment"
 QUIET = timedelta(minutes=15)
-"""For how long a holder is not told again that an alert of somebody's has gone off for the same instrument."""
+"""For how long a holder is not told again that an alert of somebody's has gone off for the same instrument: by when the
+alerts did, not by when the handler came to them."""
 POSITIONS, SENTIMENTS = table(PositionRow), table(SentimentRow)
 
 
@@ -33,14 +35,26 @@ async def tell_of_alert(services: Services, tx: Transaction, event: RecordedEven
         return notices.market_alert(alert, value) if user.notify_on_market_alert else None
 
     await tell_owner(services, tx, event, MARKET_ALERT, words)
-    told = select(NOTIFICATIONS.c.owner_id).where(
-        # In so many words, by which a database knows the index of just these.
-        NOTIFICATIONS.c.handler == literal(MARKET_ALERT, literal_execute=True),
-        NOTIFICATIONS.c.subject_id == alert.symbol,
-        NOTIFICATIONS.c.created_at > services.clock.now() - QUIET,
-    )
-    holders = await users_in(tx, _holds(alert.symbol) & USERS.c.id.not_in(told))
+    holders = await users_in(tx, _holds(alert.symbol) & USERS.c.id.not_in(_told(alert.symbol, event.occurred_at)))
     await tell(services, tx, event, MARKET_ALERT, holders, words)
+
+
+def _told(symbol: str, at: datetime) -> Select[Any]:
+    """Who was told of an alert for the instrument that went off around then, whenever that was."""
+    went_off = EVENTS.c.occurred_at
+    return (
+        select(NOTIFICATIONS.c.owner_id)
+        .join(EVENTS, EVENTS.c.seq == NOTIFICATIONS.c.event_seq)
+        .where(
+            # In so many words, by which a database knows the index of just these.
+            NOTIFICATIONS.c.handler == literal(MARKET_ALERT, literal_execute=True),
+            NOTIFICATIONS.c.subject_id == symbol,
+            # Told after it went off, by a clock that may be another one: this is for the index.
+            NOTIFICATIONS.c.created_at > at - 2 * QUIET,
+            went_off > at - QUIET,
+            went_off < at + QUIET,
+        )
+    )
 
 
 def _holds(symbol: str) -> ColumnElement[bool]:

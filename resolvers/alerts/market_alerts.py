@@ -102,6 +102,12 @@ async def arm_market_alert(services: Services, alert_id: UUID) -> MarketAlert | 
     return None if row is None else MarketAlert(*tuple(row))
 
 
+async def stored_market_alert(services: Services, alert_id: UUID) -> MarketAlert | None:
+    """Anybody's, as it is now; none if it is gone."""
+    async with services.database.read() as connection:
+        return await read_one(connection, MarketAlert, select(*_COLUMNS).where(ALERTS.c.id == alert_id))
+
+
 async def every_market_alert(services: Services) -> list[MarketAlert]:
     """Everybody's: for who watches the market."""
     async with services.database.read() as connection:

@@ -49,7 +49,12 @@ async def tell(
     users: Iterable[User],
     words: Callable[[tzinfo, User], Notice | None],
 ) -> None:
-    """Tell each of the users what `words` has for them, in their time zone; of one event a handler tells them once."""
+    """Tell each of the users what `words` has for them, in their time zone; of one event a handler tells them once.
+
+    Nobody where the event is replayed: who wants to be told, and whom it concerns, is another thing now than it was.
+    """
+    if tx.replays:
+        return
     now = services.clock.now()
     noted = [(user, words(ZoneInfo(user.timezone), user)) for user in users]
     made = [

@@ -15,7 +15,12 @@ from models.events import EventFilter, RecordedEvent
 from models.facts import market_alert_of
 from models.market_alerts import MINUTES, MarketAlert, left, reached, watched
 from models.marketdata import Quote
-from resolvers.alerts.market_alerts import arm_market_alert, every_market_alert, trigger_market_alert
+from resolvers.alerts.market_alerts import (
+    arm_market_alert,
+    every_market_alert,
+    stored_market_alert,
+    trigger_market_alert,
+)
 from resolvers.marketdata.loaders import CandleKey, candles_in
 
 CHANGED = EventFilter(types=frozenset({EventType.MARKET_ALERT_CREATED, EventType.MARKET_ALERT_DELETED}))
@@ -25,15 +30,17 @@ LATE = timedelta(seconds=5)
 
 
 class AlertWatch:
-    """Holds quotes against market alerts, in the process that runs the feed (`leads`); the others stand by.
+    """Holds quotes against market alerts, in the process that runs the feed; the others, whose `term` is 0, stand by.
 
-    It knows the alerts by the table when it begins to lead, and by the log from then on.
+    It knows the alerts by the table when a term begins, and by the log from then on.
     """
 
-    def __init__(self, services: Services, leads: Callable[[], bool]) -> None:
-        self._services, self._leads = services, leads
+    def __init__(self, services: Services, term: Callable[[], int]) -> None:
+        self._services, self._term = services, term
         self._alerts: dict[str, dict[UUID, MarketAlert]] = defaultdict(dict)
-        self._led = False
+        self._read_in = 0
+        """The term in which the alerts were read."""
+        self._missed = False
         self._fresh: dict[str, Quote] = {}
         self._news = asyncio.Event()
         self._volumes: dict[str, list[Decimal]] = {}
@@ -67,7 +74,7 @@ class AlertWatch:
 
     async def _forget(self) -> None:
         """Alerts may have been made or deleted that it was not told of."""
-        self._led = False
+        self._missed = True
 
     async def _watch(self) -> None:
         while True:
@@ -78,15 +85,16 @@ class AlertWatch:
 
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
         """The market moved: alerts that are reached go off, and those that are left may do so again."""
-        if not self._leads():
-            self._led = False
+        term = self._term()
+        if not term:
             return
-        if not self._led:
+        if self._missed or term != self._read_in:
+            # What is missed while they are read has them read once more; and so has a database that does not answer.
+            self._read_in, self._missed = 0, False
             self._alerts.clear()
             for alert in await every_market_alert(self._services):
                 self._alerts[alert.symbol][alert.id] = alert
-            # Not before they are known: if the database did not answer, the next quotes have them read again.
-            self._led = True
+            self._read_in = term
         watched_now = [quote for quote in quotes if self._alerts[quote.symbol]]
         await self._read_volumes([quote.symbol for quote in watched_now])
         seen = [(alert, quote) for quote in watched_now for alert in self._alerts[quote.symbol].values()]
@@ -98,7 +106,10 @@ class AlertWatch:
         if value is None:
             return False
         if alert.armed and reached(alert.kind, alert.threshold, value):
-            after = await trigger_market_alert(self._services, alert.id, value)
+            # It may have gone off elsewhere: then it has to be left before it can do so again.
+            after = await trigger_market_alert(self._services, alert.id, value) or await stored_market_alert(
+                self._services, alert.id
+            )
         elif not alert.armed and left(alert.kind, alert.threshold, value):
             after = await arm_market_alert(self._services, alert.id)
         else:

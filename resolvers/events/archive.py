@@ -1,30 +1,31 @@
 """Old events are sealed into files and leave the log; and they come back. Nothing is lost at any step."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from infrastructure import archive as files
 from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
+from infrastructure.bus import Handler
 from infrastructure.database import Transaction
 from infrastructure.log import Floor
 from infrastructure.partitions import drop_sealed, make_room, partitions
-from infrastructure.rows import columns, read_all, table, values
+from infrastructure.rows import columns, read_all, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
 from models.books import BOOKED
 from models.enums import ErrorCode
 from models.errors import Fault, Refused
 from models.events import EventFilter, RecordedEvent
-from models.handling import CheckpointRow, DeadLetterRow
 from models.payloads import moment_text
 from resolvers.events.books import Archived, books_at
+from resolvers.events.retention import limit_of
 from resolvers.events.snapshots import keep
 
 SEGMENT = 50_000
@@ -37,6 +38,7 @@ Progress = Callable[[int, int], None]
 
 async def archive_events(
     services: Services,
+    handlers: Sequence[Handler],
     before: datetime,
     folder: Path,
     progress: Progress | None = None,
@@ -44,7 +46,7 @@ async def archive_events(
 ) -> list[Segment]:
     """Seal the events in front of the first that happened at `before` or later; the segments that were made.
 
-    What a handler has still to deal with, or gave up and may try again, stays, with all that comes behind it.
+    What one of the handlers has still to deal with, or gave up and may try again, stays, with all that comes behind it.
 
     Each is written, read again from the disk and checked; then one transaction lists it and takes it out of the log.
     Broken off at any place, nothing is lost, and it can be done again. `progress` is told which event is archived, and
@@ -53,7 +55,7 @@ async def archive_events(
     if before > services.clock.now():
         raise Refused(Fault(ErrorCode.INVALID_INPUT, f"{moment_text(before)} is to come: archive what is past."))
     async with services.database.read() as connection:
-        floor, last = await log.floor(connection), await _last_before(connection, before)
+        floor, last = await log.floor(connection), (await limit_of(connection, handlers, before)).last
     made: list[Segment] = []
     while floor.seq < last:
         segment = await _written(services, floor, await _end(services, floor.seq, last, size), folder)
@@ -73,18 +75,6 @@ async def _end(services: Services, floor: int, last: int, size: int) -> int:
             if each.end is not None and floor < each.end - 1 <= last:
                 return each.end - 1
     return min(last, floor + size)
-
-
-async def _last_before(connection: AsyncConnection, before: datetime) -> int:
-    """The number in front of the first event at that moment or later, and of the first that a handler still needs."""
-    own = log.EVENTS.c
-    needed = (
-        select(func.min(own.seq) - 1).where(own.occurred_at >= before),
-        select(func.min(table(CheckpointRow).c.seq)),
-        select(func.min(table(DeadLetterRow).c.seq) - 1),
-    )
-    found: list[int | None] = [(await connection.execute(each)).scalar_one() for each in needed]
-    return min([(await log.head(connection)).seq, *(each for each in found if each is not None)])
 
 
 async def _written(services: Services, floor: Floor, last: int, folder: Path) -> Segment:

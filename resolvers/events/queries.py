@@ -9,7 +9,7 @@ from sqlalchemy import Dialect, Select, null, select
 
 from infrastructure import log
 from infrastructure.statements import Statement
-from models.cursors import Cursor, CursorExpired, parse
+from models.cursors import CursorExpired, parse, written
 from models.enums import AggregateType
 from models.errors import BadRequest
 from models.events import EventFilter, EventRow, RecordedEvent
@@ -29,9 +29,7 @@ def cursor_of(ctx: Context, seq: int) -> str:
     return _written(ctx.services.relay.epoch, seq)
 
 
-@functools.lru_cache(CURSORS_KEPT)
-def _written(epoch: str, seq: int) -> str:
-    return str(Cursor(epoch, seq))
+_written = functools.lru_cache(CURSORS_KEPT)(written)
 
 
 def place_of(ctx: Context, cursor: str, argument: str = "after") -> int:

@@ -86,7 +86,8 @@ async def verify(
         whole = not sealed or (bool(files) and all(path.exists() for path in files))
         begin = log.Floor(0, GENESIS) if whole else floor
         rebuilt, effects, chain = Rebuilt(whole), Effects(whole), Chain(begin.seq, begin.hash)
-        known = receipt is None
+        # Where segments end is known without their files.
+        hashes = {0: GENESIS} | {segment.last_seq: segment.last_hash for segment in sealed}
         async for event in _events(connection, files if whole else [], floor.seq):
             if isinstance(event, Flaw):
                 rebuilt.flaws.append(event)
@@ -94,21 +95,27 @@ async def verify(
             if wrong := chain.take(event):
                 rebuilt.flaws.append(Flaw(event.seq, wrong))
             if receipt is not None and event.seq == receipt.seq:
-                known = event.hash == receipt.hash
+                hashes[event.seq] = event.hash
             if isinstance(event, RecordedEvent):
                 rebuilt.take(event)
                 effects.take(event, done.TOLD_OF)
             if progress is not None and not event.seq % BATCH:
                 progress(event.seq, head.seq)
         rebuilt.end()
-        if not known and receipt is not None and receipt.seq > begin.seq:
-            rebuilt.flaws.append(Flaw(None, f"the log up to event {receipt.seq} is not the one of the receipt"))
+        if receipt is not None and hashes.get(receipt.seq) != receipt.hash:
+            rebuilt.flaws.append(_of_receipt(receipt, known=receipt.seq in hashes or receipt.seq > begin.seq))
         if wrong_end := chain.ends(head.seq, head.hash):
             rebuilt.flaws.append(Flaw(None, wrong_end))
         reached = await done.progress(connection)
         await _Tables(connection, rebuilt, reached).compare()
         rebuilt.flaws += await done.compare(connection, effects, reached, begin.seq)
     return Verdict(rebuilt.flaws, begin.seq, head.seq, head.hash)
+
+
+def _of_receipt(receipt: Receipt, *, known: bool) -> Flaw:
+    if known:
+        return Flaw(None, f"the log up to event {receipt.seq} is not the one of the receipt")
+    return Flaw(None, f"the receipt can't be checked: event {receipt.seq} is archived, and not all files are here")
 
 
 async def _events(

@@ -1,6 +1,7 @@
 """What follows when an order was placed or executed."""
 
 from datetime import tzinfo
+from functools import partial
 
 import structlog
 
@@ -19,10 +20,16 @@ ORDER_PLACED, ORDER_EXECUTED = "order-placed", "order-executed"
 audit = structlog.get_logger("audit")
 
 
-def audit_order(_services: Services, _tx: Transaction, event: RecordedEvent) -> None:
-    """A line in the process's log for whoever watches that: who placed what, and where it stands in the event log."""
+def audit_order(_services: Services, tx: Transaction, event: RecordedEvent) -> None:
+    """A line in the process's log for whoever watches that: who placed what, and where it stands in the event log.
+
+    Written when it is committed that the event is dealt with, so that there is never a second one.
+    """
+    if tx.replays:
+        return
     order = order_of(event)
-    audit.info(
+    line = partial(
+        audit.info,
         "order placed",
         seq=event.seq,
         order=str(order.id),
@@ -32,6 +39,7 @@ def audit_order(_services: Services, _tx: Transaction, event: RecordedEvent) -> 
         quantity=text(order.quantity),
         symbol=order.symbol,
     )
+    tx.afterwards.append(line)
 
 
 async def tell_of_order(services: Services, tx: Transaction, event: RecordedEvent) -> None:

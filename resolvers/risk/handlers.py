@@ -71,7 +71,7 @@ async def raise_alert(services: Services, tx: Transaction, event: RecordedEvent)
     added = insert_or_leave(ALERTS).values(values(alert)).on_conflict_do_nothing().returning(ALERTS.c.id)
     if (await tx.execute(added)).first() is None:
         return  # replayed: what was to be done was done then
-    if alert.severity is Severity.CRITICAL:
+    if alert.severity is Severity.CRITICAL and not tx.replays:  # one from before the handler: no reason to stop now
         await _pause(services, tx, alert)
 
     def words(zone: tzinfo, user: User) -> Notice | None:

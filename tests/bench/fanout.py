@@ -56,9 +56,9 @@ the readers' own process was: near 100% it is they who are measured, not the ser
 {rows}
 
 Rounds follow each other at once, but for `quotes`: of these only the latest is sent, so the next waits until the last
-has reached everybody. Events of separate owners can't share anything: each is written to SQLite ({a_commit} to a
-commit), read from the log, executed and encoded for its one reader, and all of that is in the figure; with 5,000
-readers each of the 1,000 owners has five.
+has reached everybody. Events of separate owners, who have a portfolio each, can't share anything: each is written to
+SQLite ({a_commit} to a commit), read from the log, executed and encoded for its one reader, and all of that is in the
+figure; with 5,000 readers each of the 1,000 owners has five.
 {left_out}
 ## One event, and ten thousand
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import uvicorn
 import uvloop
@@ -85,7 +86,9 @@ class Api:
         self._services = services
         self.app = create_app(services.settings)
         self.app.state.process = Process(services, works=[])
-        self._owners: list[Any] = []
+        self._portfolios: list[tuple[UUID, UUID]] = []
+        """Each owner, and the one portfolio that is theirs."""
+        self._version = 0
         self._price = Decimal(100)
 
     async def tokens(self, count: int) -> list[str]:
@@ -94,12 +97,12 @@ class Api:
         ctx = Context(self._services, None, "bench", 0)
         for number in range(count):
             signed_in = await register(ctx, Registration(f"u{number}@example.com", "correct horse", "U", "V"))
-            self._owners.append(signed_in.user.id)
+            self._portfolios.append((signed_in.user.id, self._services.ids.new()))
             found.append(signed_in.access_token)
         return found
 
     async def go(self, kind: str, rounds: int, pause_s: float) -> Told:
-        """A quote a round, or an event of each owner."""
+        """A quote a round, or an event of each owner's portfolio."""
         return await (self._quotes(rounds, pause_s) if kind == "quotes" else self._events(rounds))
 
     def cursor(self) -> str:
@@ -120,9 +123,11 @@ class Api:
         told: Told = []
         for _ in range(rounds):
             told.append([])
-            for begin in range(0, len(self._owners), A_COMMIT):
+            self._version += 1
+            for begin in range(0, len(self._portfolios), A_COMMIT):
+                some = self._portfolios[begin : begin + A_COMMIT]
                 async with self._services.database.write() as tx:
-                    tx.record(*(an_event(owner_id=owner) for owner in self._owners[begin : begin + A_COMMIT]))
+                    tx.record(*(an_event(self._version, portfolio, owner_id=owner) for owner, portfolio in some))
                 told[-1].append(time.monotonic())
         return told
 

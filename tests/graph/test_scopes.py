@@ -127,7 +127,7 @@ async def with_own(owner: Context, variables: dict[str, Any]) -> dict[str, Any]:
 
 async def _end_of_stream(owner: Context, ctx: Context, query: str, variables: dict[str, Any]) -> set[tuple[str, str]]:
     async def end() -> set[tuple[str, str]]:
-        async for result in followed(ctx, query, variables):
+        async for result in followed(ctx, query, variables, watched=bool(ctx.viewer and ctx.viewer.scopes)):
             if result.errors:
                 return {(str(error["extensions"]["code"]), error["message"]) for error in result.errors}
         return set()

@@ -24,7 +24,7 @@ from tests.support.clock import START
 from tests.support.orders import an_order
 from tests.support.samples import a_portfolio, a_position
 
-MANY = 200
+MANY = 80
 
 
 def read_anew(of: Any, value: Any) -> Callable[[], Any]:

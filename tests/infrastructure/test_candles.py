@@ -1,6 +1,6 @@
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -130,8 +130,8 @@ async def test_latest_openings_when_asked_then_each_instrument_has_its_own(marke
 # ---------------------------------------------------------------- the keeper
 
 
-def keeper_of(services: Services, feed: object = None, *, holding: bool = True) -> CandleKeeper:
-    return CandleKeeper(services, feed or SimulatedFeed(7, LISTINGS), lambda: holding)  # type: ignore[arg-type]  # reason: any feed of the tests
+def keeper_of(services: Services, feed: object = None, term: Callable[[], int] = lambda: 1) -> CandleKeeper:
+    return CandleKeeper(services, feed or SimulatedFeed(7, LISTINGS), term)  # type: ignore[arg-type]  # reason: any feed of the tests
 
 
 async def test_work_when_it_is_the_first_then_the_history_is_filled_in_as_the_seed_has_it(market: Services) -> None:
@@ -254,10 +254,29 @@ async def test_work_when_old_minutes_were_imported_then_nothing_is_put_beside_th
 
 
 async def test_work_when_another_process_holds_the_lease_then_nothing_is_written(market: Services) -> None:
-    keeper = keeper_of(market, holding=False)
+    keeper = keeper_of(market, term=lambda: 0)
     await keeper.on_quotes(SimulatedFeed(7, LISTINGS).quotes(START))
     await keeper.work(START + timedelta(minutes=5))
     assert await counted(market) == {}
+
+
+async def test_work_when_another_held_the_lease_in_between_then_the_minute_that_it_saw_stays(
+    market: Services, clock: ManualClock
+) -> None:
+    terms = [1, 1]
+    here, there = [keeper_of(market, Silent(), lambda number=number: terms[number]) for number in range(2)]  # type: ignore[misc]
+    await here.on_quotes([a_quote(START, 10, 5)])
+    terms[0] = 0  # held up, and so not told of what comes
+    for seconds, price in ((10, 12), (20, 11)):
+        await there.on_quotes([a_quote(START + timedelta(seconds=seconds), price, 8)])
+    clock.advance(minutes=1, seconds=2)
+    await there.work(clock.now())
+    whole = await stored(market, MINUTE)
+    terms[:] = [2, 0]
+    await here.on_quotes([a_quote(clock.now(), 11, 9)])
+    await here.work(clock.now())
+    assert await stored(market, MINUTE) == whole
+    assert [candle.high for candle in whole] == [D(12)]
 
 
 async def test_work_when_the_feed_has_no_history_then_what_was_seen_is_kept(

@@ -43,6 +43,13 @@ class Market:
         return []
 
 
+class Silent(Market):
+    """One that has no quotes."""
+
+    def quotes(self, now: datetime) -> list[Quote]:  # noqa: ARG002 - the port's signature
+        return []
+
+
 @pytest.fixture
 async def catalogue(services: Services) -> None:
     rows = [values(listing) | {"currency": "USD", "multiplier": Decimal(1), "tradable": True} for listing in LISTINGS]
@@ -161,6 +168,24 @@ async def test_tick_when_the_holder_stops_asking_then_another_takes_over_and_eac
         await first.tick(moment)
         clock.advance(seconds=1)
     assert told == [("AAPL", moment) for moment in moments]
+
+
+@pytest.mark.usefixtures("catalogue")
+async def test_tick_when_another_had_the_lease_unnoticed_then_its_quotes_are_read_and_the_term_is_another(
+    services: Services, clock: ManualClock
+) -> None:
+    here, there = FeedRunner(services, Silent()), FeedRunner(other_process(services), Market())
+    await here.tick(clock.now())
+    assert (here.holding, services.quotes.all()) == (True, [])
+    term = here.term
+    clock.advance(seconds=6)  # it is held up
+    assert (here.holding, here.term) == (False, 0)
+    await there.tick(clock.now())
+    await there.stop()
+
+    await here.tick(clock.advance(seconds=1))
+    assert lasts(services.quotes.all()) == [270]
+    assert (here.holding, here.term in (0, term)) == (True, False)
 
 
 @pytest.mark.usefixtures("catalogue")

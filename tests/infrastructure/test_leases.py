@@ -1,12 +1,13 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 import pytest
 from sqlalchemy import select
 
-from infrastructure.database import Database
+from infrastructure.database import Database, OutcomeUnknown, Transaction
 from infrastructure.leases import LEASES, Lease
 from infrastructure.settings import Settings
 from tests.support.clock import ManualClock
@@ -138,3 +139,59 @@ async def test_hold_when_the_names_differ_then_each_job_has_its_own_holder(
     broker = Lease(databases[1], "broker", "b", SECONDS, clock)
     assert [await feed.hold(), await broker.hold()] == [True, True]
     assert sorted(name for name, _, _ in await stored(databases[0])) == ["broker", "feed"]
+
+
+async def test_term_when_others_may_have_had_it_in_between_then_it_is_another_and_else_it_stays(
+    leases: list[Lease], clock: ManualClock
+) -> None:
+    first, second, *_ = leases
+    terms = []
+    for _ in range(3):  # renewed in time
+        assert await first.hold() is True
+        terms.append(first.term)
+        clock.advance(seconds=SECONDS - 1)
+    assert len(set(terms)) == 1
+
+    clock.advance(seconds=SECONDS)  # run out, and nobody took it
+    assert await first.hold() is True
+    assert first.term == terms[0]
+
+    clock.advance(seconds=SECONDS, microseconds=1)  # the second had it, and the first has not even noticed
+    assert await second.hold() is True
+    await second.release()
+    assert await first.hold() is True
+    assert first.term != terms[0]
+
+    noticed = first.term
+    clock.advance(seconds=SECONDS, microseconds=1)
+    assert await second.hold() is True
+    assert await first.hold() is False
+    clock.advance(seconds=SECONDS, microseconds=1)
+    assert await first.hold() is True
+    assert first.term not in (noticed, *terms)
+
+
+async def test_term_when_it_is_not_told_what_became_of_what_it_asked_then_it_is_another(
+    leases: list[Lease], databases: list[Database], clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = leases
+    assert await first.hold() is True
+    before = first.term
+    clock.advance(seconds=SECONDS, microseconds=1)
+    assert await second.hold() is True
+    await second.release()
+
+    @asynccontextmanager
+    async def unanswered() -> AsyncIterator[Transaction]:
+        async with write() as transaction:
+            yield transaction
+        raise OutcomeUnknown
+
+    write = databases[0].write
+    with monkeypatch.context() as patch:
+        patch.setattr(databases[0], "write", unanswered)
+        with pytest.raises(OutcomeUnknown):
+            await first.hold()
+    assert [row[1] for row in await stored(databases[0])] == ["process 0"]
+    assert await first.hold() is True
+    assert first.term != before

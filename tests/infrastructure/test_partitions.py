@@ -21,6 +21,7 @@ from models.events import Event, EventFilter
 from resolvers.events import operators
 from resolvers.events.archive import archive_events, restore_events
 from resolvers.events.verify import verify
+from resolvers.registry import HANDLERS
 from tests.support.clock import START, ManualClock
 from tests.support.house import an_event
 from tests.support.log_race import check_chain, whole_log
@@ -217,11 +218,11 @@ async def test_archive_when_a_partition_is_sealed_whole_then_it_is_dropped_and_c
     await a_month(trader, market, [6])
     before, whole = await known(database), await whole_log(database)
 
-    made = await archive_events(services, clock.now() - timedelta(days=60), tmp_path, size=4)
+    made = await archive_events(services, HANDLERS, clock.now() - timedelta(days=60), tmp_path, size=4)
 
     assert [(segment.first_seq, segment.last_seq + 1) for segment in made] == [(1, before[0].end)]
     assert await known(database) == before[1:]
-    await archive_events(services, clock.now(), tmp_path, size=3)
+    await archive_events(services, HANDLERS, clock.now(), tmp_path, size=3)
     assert await known(database) == before[2:]
     assert (await verify(database, folder=tmp_path)).flaws == []
 

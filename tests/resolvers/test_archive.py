@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from infrastructure import archive as files
 from infrastructure import log
 from infrastructure.archive import ArchiveUnsound
-from infrastructure.rows import table, values
 from infrastructure.services import Services
 from models.archives import ArchiveRow, Segment
 from models.cursors import CursorExpired
 from models.errors import BadRequest, Refused
 from models.events import EventFilter, RecordedEvent
-from models.handling import Checkpoint, CheckpointRow, DeadLetter, DeadLetterRow
 from resolvers.events import archive as archiving
 from resolvers.events.archive import archive_events, restore_events, segments
 from resolvers.events.books import SNAPSHOTS
@@ -30,7 +28,8 @@ from resolvers.events.streams import PositionSnapshot, all_events, positions
 from resolvers.events.verify import verify
 from resolvers.paging import PageArgs
 from resolvers.portfolios.commands import deposit_cash
-from tests.support.clock import START, ManualClock
+from resolvers.registry import HANDLERS
+from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader, stored
 from tests.support.tamper import behind_the_back
@@ -83,7 +82,7 @@ async def test_archive_when_done_then_later_moments_and_both_verifications_are_a
     whole, before = await whole_log(services.database), await told(traders, moments[3:])
     cut = moments[2]
 
-    made = await archive_events(services, cut, tmp_path, size=size)
+    made = await archive_events(services, HANDLERS, cut, tmp_path, size=size)
 
     kept = [event for event in whole if event.occurred_at > cut]
     assert await whole_log(services.database) == kept
@@ -95,7 +94,7 @@ async def test_archive_when_done_then_later_moments_and_both_verifications_are_a
     assert (with_files.flaws, with_files.floor) == ([], 0)
     assert (without.flaws, without.floor) == ([], made[-1].last_seq)
     # It can be gone on from there.
-    await archive_events(services, moments[4], tmp_path, size=size)
+    await archive_events(services, HANDLERS, moments[4], tmp_path, size=size)
     assert await told(traders, moments[4:]) == before[1:3] + before[4:6]
     assert (await verify(services.database, folder=tmp_path)).flaws == []
     await deposit_cash(traders[1].ctx, traders[1].portfolio_id, D(5))
@@ -107,7 +106,7 @@ async def test_archive_when_done_then_older_cursors_and_moments_are_told_so_and_
     services: Services, clock: ManualClock, tmp_path: Path
 ) -> None:
     [ada, bob], moments = await two_books(services, clock)
-    await archive_events(services, moments[2], tmp_path)
+    await archive_events(services, HANDLERS, moments[2], tmp_path)
     floor = await floor_of(services)
 
     older = cursor_of(ada.ctx, floor - 1)
@@ -140,7 +139,7 @@ async def test_follower_when_what_lies_before_it_is_archived_meanwhile_then_it_e
     assert (await anext(stream)).seq == 1
     follower = services.relay.follow(3, EventFilter())
 
-    await archive_events(services, moments[2], tmp_path)
+    await archive_events(services, HANDLERS, moments[2], tmp_path)
 
     with pytest.raises(CursorExpired):
         await anext(follower)
@@ -187,12 +186,12 @@ async def test_archive_when_it_is_broken_off_at_any_step_then_the_log_is_whole_a
     with monkeypatch.context() as patched:
         await crash(patched)
         with pytest.raises(Crash):
-            await archive_events(services, moments[2], tmp_path)
+            await archive_events(services, HANDLERS, moments[2], tmp_path)
 
     assert await whole_log(services.database) == whole
     assert await floor_of(services) == 0
     assert await told(traders, moments) == before
-    await archive_events(services, moments[2], tmp_path)
+    await archive_events(services, HANDLERS, moments[2], tmp_path)
     assert (await verify(services.database, folder=tmp_path)).flaws == []
 
 
@@ -212,7 +211,7 @@ async def test_archive_when_the_file_is_not_what_was_written_then_nothing_leaves
 
     monkeypatch.setattr(files, "write", badly)
     with pytest.raises(ArchiveUnsound, match="does not hang on the one before it"):
-        await archive_events(services, moments[2], tmp_path)
+        await archive_events(services, HANDLERS, moments[2], tmp_path)
 
     assert await whole_log(services.database) == whole
 
@@ -222,7 +221,7 @@ async def test_restore_when_done_then_the_log_is_as_it_was(
 ) -> None:
     traders, moments = await two_books(services, clock)
     whole, before = await whole_log(services.database), await told(traders, moments)
-    made = await archive_events(services, moments[2], tmp_path, size=9)
+    made = await archive_events(services, HANDLERS, moments[2], tmp_path, size=9)
     assert len(made) > 2
 
     assert await restore_events(services, tmp_path, every=False) == made[-1:]
@@ -242,7 +241,7 @@ async def test_restore_when_a_file_was_changed_or_is_gone_then_it_is_refused_and
     services: Services, clock: ManualClock, tmp_path: Path
 ) -> None:
     _, moments = await two_books(services, clock)
-    [segment] = await archive_events(services, moments[2], tmp_path)
+    [segment] = await archive_events(services, HANDLERS, moments[2], tmp_path)
     path, whole = tmp_path / segment.file, await whole_log(services.database)
     sound = path.read_bytes()
     lines = gzip.decompress(sound).splitlines(keepends=True)
@@ -272,27 +271,10 @@ async def test_archive_when_nothing_is_that_old_or_the_moment_is_to_come_then_no
 ) -> None:
     await two_books(services, clock)
 
-    assert await archive_events(services, clock.now() - timedelta(days=400), tmp_path) == []
+    assert await archive_events(services, HANDLERS, clock.now() - timedelta(days=400), tmp_path) == []
     with pytest.raises(Refused, match="is to come"):
-        await archive_events(services, clock.now() + HOUR, tmp_path)
+        await archive_events(services, HANDLERS, clock.now() + HOUR, tmp_path)
     assert await floor_of(services) == 0
-
-
-@pytest.mark.parametrize(
-    ("kept", "last"), [(Checkpoint("one", 9, 0), 9), (DeadLetter("one", 9, 5, "KeyError", START), 8)]
-)
-async def test_archive_when_a_handler_still_needs_an_event_then_it_stays(
-    services: Services, clock: ManualClock, tmp_path: Path, kept: Checkpoint | DeadLetter, last: int
-) -> None:
-    _, moments = await two_books(services, clock)
-    row = CheckpointRow if isinstance(kept, Checkpoint) else DeadLetterRow
-    async with services.database.write() as tx:
-        await tx.execute(insert(table(row)), values(kept))
-
-    [segment] = await archive_events(services, moments[2], tmp_path)
-
-    assert segment.last_seq == last
-    assert (await verify(services.database, folder=tmp_path)).flaws == []
 
 
 async def test_archive_when_another_process_was_quicker_then_it_is_refused_and_nothing_is_lost(
@@ -303,12 +285,12 @@ async def test_archive_when_another_process_was_quicker_then_it_is_refused_and_n
 
     async def meanwhile(given: Services, segment: Any) -> None:
         monkeypatch.setattr(archiving, "_keep_books", keep_books)
-        await archive_events(given, moments[4], tmp_path)
+        await archive_events(given, HANDLERS, moments[4], tmp_path)
         await keep_books(given, segment)
 
     monkeypatch.setattr(archiving, "_keep_books", meanwhile)
     with pytest.raises(Refused, match="Another process"):
-        await archive_events(services, moments[2], tmp_path)
+        await archive_events(services, HANDLERS, moments[2], tmp_path)
 
     assert (await verify(services.database, folder=tmp_path)).flaws == []
 
@@ -327,13 +309,13 @@ async def test_archive_when_another_seals_while_it_reads_then_the_others_file_st
             async for event in given:
                 yield event
                 if event.seq == 3:
-                    await archive_events(services, moments[2], tmp_path, size=7)
+                    await archive_events(services, HANDLERS, moments[2], tmp_path, size=7)
 
         await write(path, events())
 
     monkeypatch.setattr(files, "write", slowly)
     with pytest.raises(Refused, match="Another process"):
-        await archive_events(services, moments[2], tmp_path, size=7)
+        await archive_events(services, HANDLERS, moments[2], tmp_path, size=7)
 
     sealed = await stored(services, ArchiveRow, Segment)
     found = [event for each in sealed for event in files.read_events(tmp_path / each.file)]
@@ -351,7 +333,7 @@ async def test_archive_when_a_file_of_that_name_holds_something_else_then_it_sta
     other.write_bytes(b"of another log")
 
     with pytest.raises(ArchiveUnsound, match="can't be read"):
-        await archive_events(services, moments[2], tmp_path, size=7)
+        await archive_events(services, HANDLERS, moments[2], tmp_path, size=7)
 
     assert await whole_log(services.database) == whole
     assert (kept_in(tmp_path), other.read_bytes()) == ([other.name], b"of another log")
@@ -361,7 +343,7 @@ async def test_log_when_a_part_is_sealed_then_the_rest_is_still_kept_by_the_data
     services: Services, clock: ManualClock, tmp_path: Path
 ) -> None:
     _, moments = await two_books(services, clock)
-    await archive_events(services, moments[2], tmp_path)
+    await archive_events(services, HANDLERS, moments[2], tmp_path)
     rest = await whole_log(services.database)
 
     for change in ("DELETE FROM events", "UPDATE events SET owner_id = NULL", "UPDATE events SET seq = seq - 1000"):
@@ -375,7 +357,7 @@ async def test_verify_when_a_book_was_changed_behind_an_archived_log_then_it_is_
     services: Services, clock: ManualClock, tmp_path: Path
 ) -> None:
     [ada, _], moments = await two_books(services, clock)
-    await archive_events(services, moments[2], tmp_path)
+    await archive_events(services, HANDLERS, moments[2], tmp_path)
 
     await behind_the_back(services, "UPDATE portfolios SET cash = '1' WHERE ledger_size > 5")
 
@@ -390,7 +372,7 @@ async def test_archive_when_the_events_are_of_every_kind_then_the_files_give_the
     whole: list[RecordedEvent] = await whole_log(services.database)
     clock.advance(hours=1)
 
-    [segment] = await archive_events(services, clock.now(), tmp_path)
+    [segment] = await archive_events(services, HANDLERS, clock.now(), tmp_path)
 
     assert list(files.read_events(tmp_path / segment.file)) == whole
     assert await whole_log(services.database) == []

@@ -1,12 +1,13 @@
 """What is shown through the cache is what the database has: after each command, for each caller, in each process."""
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 import resolvers
 from infrastructure.cache import Cache, Load
@@ -17,6 +18,7 @@ from resolvers.accounts.commands import grant_role
 from resolvers.accounts.queries import user_by_id
 from resolvers.changes import tags_of
 from resolvers.context import Context, Viewer
+from resolvers.marketdata.queries import InstrumentChoice, instrument, instruments
 from resolvers.orders.queries import (
     OrderChoice,
     fills_of_order,
@@ -272,6 +274,7 @@ NEVER_IN_A_DAY = {
     "resolvers/events/archive.py _seal": "nothing kept is made of events",
     "resolvers/events/archive.py restore_events": "likewise",
     "resolvers/events/operators.py new_epoch": "likewise",
+    "resolvers/events/replaying.py drop_dead_letters": "nothing kept is made of dead letters",
     "resolvers/events/snapshots.py keep": "nothing kept is made of snapshots",
     "resolvers/marketdata/commands.py seed_catalogue": "the catalogue is kept for a minute",
     "resolvers/marketdata/imports/candles.py import_candles": "no candle is kept",
@@ -315,3 +318,29 @@ async def test_portfolio_when_it_is_changed_behind_the_logs_back_then_the_kept_o
         await tx.execute(update(PORTFOLIOS).values(name="Unsaid"))
 
     assert await portfolio(asking(services, ada.ctx.viewer), ada.portfolio_id) == before
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_catalogue_when_the_database_does_not_answer_then_it_is_shown_as_it_was_and_read_once_it_does(
+    services: Services, market: Market
+) -> None:
+    ada = await Trader.with_cash(market.services)
+
+    async def shown() -> tuple[Any, ...]:
+        ctx = asking(services, ada.ctx.viewer)
+        page = await instruments(ctx, PageArgs(first=3), InstrumentChoice())
+        return await instrument(ctx, "AAPL"), page.items, await page.count()
+
+    before, memory = await shown(), services.cache.memory
+    for name, entry in list(memory._cache.items()):
+        memory._cache[name] = dataclasses.replace(entry, expires_at=0)
+    async with services.database.write() as tx:
+        await tx.execute(text("LOCK TABLE instruments IN ACCESS EXCLUSIVE MODE"))
+        assert await asyncio.gather(*(shown() for _ in range(10))) == [before] * 10
+        assert await shown() == before
+    assert services.cache.counts["instruments by symbol"].stale == 11
+
+    assert await shown() == before
+    loaded = {name: counts.loaded for name, counts in services.cache.counts.items()}
+    assert await shown() == before
+    assert loaded == {name: counts.loaded for name, counts in services.cache.counts.items()}

@@ -21,6 +21,7 @@ from resolvers.events.queries import cursor_of, event, events, events_of_order
 from resolvers.orders.commands import cancel_order
 from resolvers.orders.queries import fills_of_order
 from resolvers.paging import PageArgs
+from resolvers.registry import HANDLERS
 from resolvers.risk.commands import pause_trading, resume_trading
 from tests.support.clock import START, ManualClock
 from tests.support.log_race import check_chain, whole_log
@@ -228,7 +229,7 @@ async def test_events_when_some_are_archived_while_a_page_is_read_then_the_curso
 
     async def overtaken(ctx: Context, cursor: str, argument: str) -> int:
         place = await place_known(ctx, cursor, argument)
-        await archive_events(services, clock.now(), tmp_path)
+        await archive_events(services, HANDLERS, clock.now(), tmp_path)
         return place
 
     monkeypatch.setattr(queries, "known_place", overtaken)

@@ -123,7 +123,7 @@ async def test_position_when_its_opening_is_archived_then_the_summary_is_what_it
     await trader.trade("BUY", "2", "103")
     await drain(services)
     clock.advance(hours=1)
-    await archive_events(services, clock.now(), tmp_path)
+    await archive_events(services, HANDLERS, clock.now(), tmp_path)
     await trader.trade("SELL", "5", "108")
     await trader.trade("SELL", "9", "110")
     await trader.trade("BUY", "1", "120")

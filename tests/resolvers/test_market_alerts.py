@@ -1,17 +1,21 @@
 """Market alerts go off once, and again only after what they watch was back."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from infrastructure.candle_store import store_candles
 from infrastructure.database import DatabaseUnavailable
+from infrastructure.feed import FeedRunner
 from infrastructure.services import Services
 from models.candles import Candle
 from models.enums import CandleInterval, ErrorCode, EventType, MarketAlertKind
 from models.errors import Refused
 from models.market_alerts import MarketAlert, MarketAlertRow
+from models.marketdata import Quote
 from models.people import PreferenceChanges
 from resolvers.accounts.commands import update_preferences
 from resolvers.alerts import store
@@ -185,20 +189,84 @@ async def test_alert_when_made_and_deleted_while_the_market_is_watched_then_the_
     assert event.aggregate_id == alert.id
 
 
-async def test_alert_when_another_process_runs_the_feed_then_this_one_leaves_it_to_that(
+class OnePrice:
+    """A feed of what the test says."""
+
+    price = "100"
+
+    def quotes(self, now: datetime) -> list[Quote]:
+        price = D(self.price)
+        return [Quote("AAPL", price, D(9), price, D(9), price, None, None, None, D(100), D(0), now)]
+
+    def candles(self, symbol: str, interval: CandleInterval, since: datetime, until: datetime) -> list[Candle]:  # noqa: ARG002 - the port's signature
+        return []
+
+
+@dataclass
+class Processes:
+    """Two that may run one feed, each with its watch."""
+
+    feed: OnePrice
+    runners: list[FeedRunner]
+    clock: ManualClock
+
+    @classmethod
+    def of(cls, services: Services, clock: ManualClock) -> "Processes":
+        feed = OnePrice()
+        runners = [FeedRunner(services, feed) for _ in range(2)]
+        for runner in runners:
+            runner.listeners.append(AlertWatch(services, lambda runner=runner: runner.term).on_quotes)  # type: ignore[misc]
+        return cls(feed, runners, clock)
+
+    async def moved(self, *prices: str, at_work: Sequence[int] = (0, 1)) -> None:
+        """The feed comes to each price, and the processes that are not held up to their next round."""
+        for price in prices:
+            self.feed.price = price
+            self.clock.advance(seconds=2)
+            for number in at_work:
+                await self.runners[number].tick(self.clock.now())
+
+
+async def test_alert_when_another_process_runs_the_feed_then_this_one_leaves_it_to_that_and_takes_over(
+    services: Services, trader: Trader, clock: ManualClock
+) -> None:
+    both = Processes.of(services, clock)
+    await both.moved("100")
+    await made(trader, ABOVE, "110")
+    await both.runners[0].stop()
+    await both.moved("120", at_work=[1])
+    assert await triggered(services) == [D(120)]
+    # It has gone off, and whoever takes over knows that by the table.
+    await both.runners[1].stop()
+    await both.moved("122")
+    assert await triggered(services) == [D(120)]
+    await both.moved("100", "115")
+    assert await triggered(services) == [D(120), D(115)]
+
+
+async def test_alert_when_it_goes_off_elsewhere_while_this_process_is_held_up_then_it_can_do_so_again(
+    services: Services, trader: Trader, clock: ManualClock
+) -> None:
+    both = Processes.of(services, clock)
+    await made(trader, ABOVE, "110")
+    await both.moved("109", at_work=[0])
+    await both.moved("109", "109", "111", at_work=[1])
+    assert await triggered(services) == [D(111)]
+    await both.runners[1].stop()
+    await both.moved("112", "100", "115", at_work=[0])
+    assert await triggered(services) == [D(111), D(115)]
+
+
+async def test_alert_when_it_went_off_by_another_hand_then_it_is_not_dropped(
     services: Services, market: Market, trader: Trader
 ) -> None:
-    leads = [False]
     alert = await made(trader, ABOVE, "110")
-    watch = AlertWatch(services, lambda: leads[0])
-    await moved(market, watch, "120")
-    assert await triggered(services) == []
-    # The other one has had it go off; whoever takes over knows that by the table.
+    watch = AlertWatch(services, lambda: 1)
+    await moved(market, watch, "100")
     assert await trigger_market_alert(services, alert.id, D(120)) is not None
     assert await trigger_market_alert(services, alert.id, D(121)) is None
-    leads[0] = True
-    await moved(market, watch, "122")
-    assert await triggered(services) == [D(120)]
+    await moved(market, watch, "122", "100", "123")
+    assert await triggered(services) == [D(120), D(123)]
 
 
 async def test_alert_when_it_goes_off_then_its_maker_and_the_holders_are_told_but_these_not_each_time(

@@ -1,5 +1,6 @@
 """Trailing stops: where they stand is kept, whoever runs the broker, and never moves against their owner."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -56,17 +57,58 @@ async def test_trailing_stop_when_another_process_takes_over_then_it_does_not_fa
     assert (await floor.now(order)).status is OrderStatus.FILLED
 
 
+async def test_trailing_stop_when_another_process_leads_in_between_then_it_does_not_fall_back_to_what_was_known(
+    services: Services,
+) -> None:
+    floor = await Floor.open(services)
+    order = await trailing(floor)
+    terms = {"here": 1, "there": 0}
+    here, there = floor.another(lambda: terms["here"]), floor.another(lambda: terms["there"])
+    await here.on_quotes([await floor.unheard("101.00")])
+    # Held up, and so not told that another leads, nor that it does no longer.
+    terms.update(here=0, there=1)
+    await there.on_quotes([await floor.unheard("110.00")])
+    assert stands(await floor.now(order)) == (D(110), D(105))
+    terms.update(here=2, there=0)
+    await here.on_quotes([await floor.unheard("106.00")])
+    assert stands(await floor.now(order)) == (D(110), D(105))
+    await here.on_quotes([await floor.unheard("104.00")])
+    assert (await floor.now(order)).status is OrderStatus.FILLED
+    await verify(services.database)
+
+
+@pytest.mark.parametrize("side", ["SELL", "BUY"])
+async def test_move_stops_when_one_stands_better_already_then_it_never_moves_against_its_owner(
+    services: Services, side: str
+) -> None:
+    floor = await Floor.open(services)
+    order = await trailing(floor, side)
+    away, toward = (D(1), D(-1)) if side == "SELL" else (D(-1), D(1))
+
+    def at(step: Decimal) -> Order:
+        mark, stop = order.high_water_mark, order.stop_price
+        assert mark is not None
+        assert stop is not None
+        return replace(order, high_water_mark=mark + step, stop_price=stop + step)
+
+    assert await move_stops(services, [at(away)]) is True
+    for worse in (at(toward), order, at(away)):
+        assert await move_stops(services, [worse]) is False
+    assert await floor.now(order) == at(away)
+    # As numbers, not as text: 99 is less than 101.
+    assert await move_stops(services, [at(away * 9)]) is True
+    assert await floor.now(order) == at(away * 9)
+
+
 async def test_trailing_stop_when_replaced_while_the_price_moves_then_the_move_is_not_lost(services: Services) -> None:
     floor = await Floor.open(services)
     order = await trailing(floor)
     await floor.broker.load()
-    # The broker still has the first version when it hears of 110, and so moves nothing.
-    after = (await replace_order(floor.trader.ctx, ReplaceOrder(order.id, quantity=D(8)))).value
+    # The broker still has the first version when it hears of 110.
+    await replace_order(floor.trader.ctx, ReplaceOrder(order.id, quantity=D(8)))
     await floor.broker.on_quotes([await floor.unheard("110.00")])
-    assert stands(await floor.now(order)) == (D(100), D(95))
-    assert floor.broker._take(after) is True
-    await floor.broker._deal_with("AAPL")
-    assert stands(await floor.now(order)) == (D(110), D(105))
+    after = await floor.now(order)
+    assert (stands(after), after.version) == ((D(110), D(105)), 2)
 
 
 async def test_trailing_stop_when_it_moves_then_no_event_tells_and_its_version_stays(services: Services) -> None:
@@ -96,7 +138,7 @@ async def test_move_stops_when_the_order_has_changed_since_then_it_is_left_alone
     floor = await Floor.open(services)
     order = await trailing(floor)
     after = (await replace_order(floor.trader.ctx, ReplaceOrder(order.id, trail_amount=D(3)))).value
-    await move_stops(services, [order])
+    assert await move_stops(services, [order]) is False
     assert await floor.now(order) == after
 
 

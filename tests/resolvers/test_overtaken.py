@@ -29,6 +29,7 @@ from resolvers.events.snapshots import Snapshots
 from resolvers.events.streams import PositionEvent, PositionSnapshot, order_events, position_events, positions
 from resolvers.floor import desk
 from resolvers.portfolios.loaders import Held, held_by_portfolio
+from resolvers.registry import HANDLERS
 from tests.support.clock import START, ManualClock
 from tests.support.handlers import head
 from tests.support.market import D, Market, Trader, stored
@@ -63,7 +64,7 @@ class Overtaken:
         for _ in range(2):
             await self.ada.trade("BUY", "1", "100")
             self.clock.advance(hours=1)
-        made = await archive_events(self.services, self.clock.now(), self.folder)
+        made = await archive_events(self.services, HANDLERS, self.clock.now(), self.folder)
         if not nothing_left:
             await self.ada.trade("BUY", "1", "100")
         assert self.held_up.relay.position < made[-1].last_seq

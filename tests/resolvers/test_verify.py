@@ -3,6 +3,7 @@
 import dataclasses
 import random
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -16,11 +17,14 @@ from models.enums import RiskLimitKind
 from models.events import GENESIS, chained
 from models.rebuilt import as_given
 from resolvers.events import verify as verifying
+from resolvers.events.archive import archive_events
 from resolvers.events.verify import one_moment
 from resolvers.orders.commands import cancel_order
 from resolvers.portfolios.allocations import set_target_allocations
 from resolvers.portfolios.commands import deposit_cash
+from resolvers.registry import HANDLERS
 from resolvers.risk.commands import pause_trading, set_risk_limit
+from tests.support.clock import ManualClock
 from tests.support.log_race import whole_log
 from tests.support.market import Market, Trader
 from tests.support.rebuild import verify
@@ -158,3 +162,26 @@ async def test_verify_when_it_takes_longer_than_a_request_may_then_nothing_break
         assert (await verifying.verify(hasty)).flaws == []
     finally:
         await hasty.close()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_verify_when_the_receipt_is_of_what_is_archived_then_it_is_checked_or_said_that_it_can_not_be(
+    services: Services, clock: ManualClock, tmp_path: Path, *, whole: bool
+) -> None:
+    await a_book(services)
+    events = await whole_log(services.database)
+    clock.advance(hours=1)
+    sealed = await archive_events(services, HANDLERS, clock.now(), tmp_path, size=5)
+    folder = tmp_path if whole else tmp_path / "elsewhere"
+
+    async def found(seq: int, link: bytes) -> list[str]:
+        receipt = verifying.Receipt(seq, link)
+        return [str(flaw) for flaw in (await verifying.verify(services.database, receipt, folder=folder)).flaws]
+
+    assert len(sealed) > 2
+    for seq in (sealed[0].last_seq, sealed[-1].last_seq):
+        assert await found(seq, events[seq - 1].hash) == []
+        assert await found(seq, GENESIS) == [f"the log up to event {seq} is not the one of the receipt"]
+    nowhere = "the receipt can't be checked: event 3 is archived, and not all files are here"
+    assert await found(3, events[2].hash) == ([] if whole else [nowhere])
+    assert await found(3, GENESIS) == (["the log up to event 3 is not the one of the receipt"] if whole else [nowhere])

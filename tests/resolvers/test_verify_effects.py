@@ -20,7 +20,10 @@ from tests.support.rebuild import verify
 
 CLOSED = "(SELECT max(seq) FROM events WHERE type = 'POSITION_CLOSED')"
 PLACED = "(SELECT max(seq) FROM events WHERE type = 'ORDER_PLACED')"
-GIVEN_UP = "INSERT INTO dead_letters SELECT :name, seq, 8, 'KeyError', occurred_at FROM events WHERE seq = "
+GIVEN_UP = (
+    "INSERT INTO dead_letters (handler, seq, attempts, error, failed_at) "
+    "SELECT :name, seq, 8, 'KeyError', occurred_at FROM events WHERE seq = "
+)
 COME_TO_THE_END = "UPDATE handler_checkpoints SET seq = (SELECT seq FROM log_head) WHERE handler = :name"
 
 

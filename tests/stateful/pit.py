@@ -154,7 +154,7 @@ def _hurry(database: Database) -> None:
 
 def _broker(services: Services) -> PaperBroker:
     broker = TradingFloor(services).broker
-    broker._leads = lambda: True  # the feed that has the lease is the test's hand
+    broker._term = lambda: 1  # the feed that has the lease is the test's hand
     return broker
 
 

@@ -24,10 +24,10 @@ class Floor:
         self.market, self.trader, self.services = market, trader, market.services
         self.broker = self.another()
 
-    def another(self, leads: Callable[[], bool] = lambda: True) -> PaperBroker:
+    def another(self, term: Callable[[], int] = lambda: 1) -> PaperBroker:
         """A broker with no memory."""
         services = self.services
-        return PaperBroker(services.relay, services.quotes, desk(services), leads, services.clock.now)
+        return PaperBroker(services.relay, services.quotes, desk(services), term, services.clock.now)
 
     @classmethod
     async def open(cls, services: Services) -> "Floor":

@@ -21,9 +21,8 @@ async def behind_the_back(services: Services, *changes: str) -> None:
         if services.database.dialect == "postgresql":
             await tx.execute(text("SET LOCAL session_replication_role = replica"))
         else:
-            for table in ("events", "transactions", "fills"):
-                await tx.execute(text(f"DROP TRIGGER IF EXISTS {table}_are_kept_update"))
-                await tx.execute(text(f"DROP TRIGGER IF EXISTS {table}_are_kept_delete"))
+            for (name,) in await tx.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
+                await tx.execute(text(f"DROP TRIGGER {name}"))
         for change in changes:
             await tx.connection.exec_driver_sql(change)
 

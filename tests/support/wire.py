@@ -15,12 +15,15 @@ import websockets
 from starlette.applications import Starlette
 
 from graph.schema import build_schema
-from graph.wire.answers import Answer
+from graph.wire.answers import Answer, failed
+from graph.wire.fanout import Event, Fanout, Subscription
 from graph.wire.headers import Http
 from graph.wire.pipeline import Pipeline
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sockets.protocol import Protocol
+from graph.wire.turns import Turns
 from resolvers.context import Context
+from resolvers.signed_in import SignIn
 
 SUBPROTOCOL = websockets.Subprotocol("graphql-transport-ws")
 WAIT_S_MAX = 10.0
@@ -58,13 +61,76 @@ async def executed(ctx: Context, query: str, variables: dict[str, Any] | None = 
     return await pipeline.answer(pipeline.prepare(GraphQLRequest(query, None, variables), ctx), ctx)
 
 
-async def followed(ctx: Context, query: str, variables: dict[str, Any] | None = None) -> AsyncGenerator[Answer, None]:
-    """The answers of a subscription, likewise."""
-    pipeline = Pipeline(_schema(), ctx.services.settings)
-    prepared = pipeline.prepare(GraphQLRequest(query, None, variables), ctx)
-    async with contextlib.aclosing(pipeline.stream(prepared, ctx)) as answers:
-        async for answer in answers:
+class Reader:
+    """Where a subscription's events go: to a test, which reads one after the other."""
+
+    def __init__(self) -> None:
+        self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
+
+    async def next(self) -> Answer | None:
+        """The next answer; at its end that which says why, if one does, and then none."""
+        async with asyncio.timeout(WAIT_S_MAX):
+            return await self._answers.get()
+
+    def take(self, event: Event) -> bool:
+        """Keep it."""
+        self._answers.put_nowait(event.answer)
+        return True
+
+    def gather(self) -> None:
+        """Each is read by itself."""
+
+    async def room(self) -> None:
+        """There is always some."""
+
+    def drop(self) -> None:
+        """Nothing is kept for want of room."""
+
+    def end(self, answer: Answer | None) -> None:
+        """It is over."""
+        if answer is not None:
+            self._answers.put_nowait(answer)
+        self._answers.put_nowait(None)
+
+
+async def followed(
+    ctx: Context,
+    query: str,
+    variables: dict[str, Any] | None = None,
+    pipeline: Pipeline | None = None,
+    *,
+    watched: bool = False,
+) -> AsyncGenerator[Answer, None]:
+    """The answers of a subscription, likewise. When it can't begin, or fails later, the last has `executed` False.
+
+    `watched`: it ends with the sign-in, over which each transport watches.
+    """
+
+    async def begin() -> Context:
+        raise AssertionError("who always has room never begins again")
+
+    fanout = Fanout(pipeline or Pipeline(_schema(), ctx.services.settings), Turns(1))
+    prepared = fanout.pipeline.prepare(GraphQLRequest(query, None, variables), ctx)
+    if prepared.refusal is not None:
+        yield await fanout.pipeline.answer(prepared, ctx)
+        return
+    reader, sign_in = Reader(), None
+    subscription = Subscription(fanout, prepared.request, begin, reader)
+    try:
+        if watched:
+            sign_in = SignIn(ctx, lambda why: reader.end(Answer.refused(failed(why))))
+            await sign_in.begin()
+        refusal = await subscription.admit(prepared, ctx)
+        if refusal is not None:
+            yield refusal
+            return
+        subscription.start(prepared, ctx)
+        while (answer := await reader.next()) is not None:
             yield answer
+    finally:
+        if sign_in is not None:
+            sign_in.close()
+        await subscription.close()
 
 
 _schema = functools.cache(build_schema)

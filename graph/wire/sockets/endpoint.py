@@ -5,7 +5,7 @@ from starlette.websockets import WebSocket
 
 from graph.context import Connection, address_of, client_of
 from graph.wire.fanout import Fanout
-from graph.wire.origins import is_welcome
+from graph.wire.origins import unwelcome
 from graph.wire.seats import Seats, Taken
 from graph.wire.sockets import frames
 from graph.wire.sockets.frames import Closed, closing
@@ -63,7 +63,6 @@ class Sockets:
             # A browser wants one of those that it offered, or it sees nothing but a failure.
             refused = Closed(frames.NO_SUBPROTOCOL, LEGACY_REFUSED if frames.LEGACY in offered else NOT_OFFERED)
             return (offered[0] if offered else None), refused
-        origin = request.headers.get("origin")
-        if not is_welcome(origin, request.headers.get("host"), self._settings.cors_origins):
-            return frames.SUBPROTOCOL, Closed(frames.FORBIDDEN, f"ORIGIN: {origin} is not in TRADEGRAPH_CORS_ORIGINS.")
-        return frames.SUBPROTOCOL, None
+        headers = request.headers
+        why = unwelcome(headers.get("origin"), headers.get("host"), self._settings.cors_origins)
+        return frames.SUBPROTOCOL, None if why is None else Closed(frames.FORBIDDEN, why)

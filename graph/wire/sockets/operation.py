@@ -5,21 +5,19 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 from graphql import OperationType
+from starlette.types import Message
 
 from graph.wire.answers import Answer
+from graph.wire.channel import Channel
 from graph.wire.fanout import Event, Fanout, Subscription
-from graph.wire.outbox import Lane, Outbox
+from graph.wire.outbox import Outbox
 from graph.wire.requests import GraphQLRequest
 from graph.wire.sockets.frames import said
 from infrastructure.metrics import UNKNOWN, Operations
-from infrastructure.relay import QUEUE_MAX
 from resolvers.context import Context
 
-LATEST_MAX = 32
-"""Of a stream of the latest so much waits for a client, and then it gets what is so when it reads again."""
 
-
-class Operation:
+class Operation(Channel):
     """From `subscribe` to `complete`, whichever side says it. It has nothing to do with the others of its socket."""
 
     def __init__(
@@ -31,18 +29,16 @@ class Operation:
         metrics: Operations,
         over: Callable[[str], None],
     ) -> None:
+        super().__init__(outbox)
         self._id = operation_id
         self._request = request
         self._fanout = fanout
-        self._outbox = outbox
         self._metrics = metrics
         self._over = over
-        self._lane = Lane()
         # Only what stands before the payload differs between those who get the same.
         self._head = f'{{"id":{orjson.dumps(operation_id).decode()},"type":"next","payload":'
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
-        self._ended = False
 
     def start(self, begin: Callable[[], Awaitable[Context]]) -> None:
         """Execute it beside everything else."""
@@ -64,26 +60,8 @@ class Operation:
 
     # ------------------------------------------------------------ where a subscription's events go
 
-    def take(self, event: Event) -> bool:
-        """Send it or keep it."""
-        if self._ended:
-            return True
-        if self._lane.waiting >= (LATEST_MAX if event.mark is None else QUEUE_MAX) or self._outbox.full:
-            return False
-        self._outbox.put({"type": "websocket.send", "text": f"{self._head}{event.text}}}"}, self._lane)
-        return True
-
-    def gather(self) -> None:
-        """More comes right behind."""
-        self._outbox.gather()
-
-    async def room(self) -> None:
-        """Wait until the client has taken everything."""
-        await self._outbox.room()
-
-    def drop(self) -> None:
-        """Leave out what is kept."""
-        self._lane.drop()
+    def _message(self, event: Event) -> Message:
+        return {"type": "websocket.send", "text": f"{self._head}{event.text}}}"}
 
     def end(self, answer: Answer | None) -> None:
         """Say so, and be forgotten."""
@@ -107,7 +85,11 @@ class Operation:
         prepared, ctx = opened
         if prepared.kind is OperationType.SUBSCRIPTION and prepared.refusal is None:
             self._subscription = Subscription(self._fanout, self._request, begin, self)
-            await self._subscription.start(prepared, ctx)
+            refusal = await self._subscription.admit(prepared, ctx)
+            if refusal is None:
+                self._subscription.start(prepared, ctx)
+            else:
+                self.end(refusal)
             return
         answer = await self._fanout.pipeline.answer(prepared, ctx)
         if not answer.executed:

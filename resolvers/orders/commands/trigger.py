@@ -3,11 +3,12 @@
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, Numeric, cast, literal, update
 
 from infrastructure.services import Services
 from models import facts
 from models.book import Book, Proposal, Rules, shortfall, worst_price
+from models.columns import Exact
 from models.enums import EventType, OrderSide, OrderStatus
 from models.lifecycle import is_due, rejected, triggered
 from models.money import text
@@ -51,16 +52,30 @@ def _reserve_price(book: Book, order: Order, rules: Rules) -> Decimal | None:
     return worst_price(proposal, book.quotes.get(order.symbol), rules) or order.reserve_price
 
 
-async def move_stops(services: Services, orders: list[Order]) -> None:
-    """Keep the marks and stops of trailing orders that still wait. Ticks are not events, and neither is this."""
+async def move_stops(services: Services, orders: list[Order]) -> bool:
+    """Keep the marks and stops of trailing orders that still wait. Ticks are not events, and neither is this.
+
+    False if some of them are not as they were given, or their marks stood better already: those are left as they are,
+    so that whoever moves them with what they knew, no stop ever moves against its owner.
+    """
+    moved = 0
     async with services.database.write() as tx:
         for order in orders:
-            await tx.execute(
+            found = await tx.execute(
                 update(store.ORDERS)
                 .where(
                     store.ORDERS.c.id == order.id,
                     store.ORDERS.c.version == order.version,
                     store.ORDERS.c.status == OrderStatus.PENDING,
+                    _better(order),
                 )
                 .values(high_water_mark=order.high_water_mark, stop_price=order.stop_price)
             )
+            moved += found.rowcount
+    return moved == len(orders)
+
+
+def _better(order: Order) -> ColumnElement[bool]:
+    """Whether the order's mark is better for its owner than the stored one (as numbers: SQLite has them as text)."""
+    stored, mark = cast(store.ORDERS.c.high_water_mark, Numeric), cast(literal(order.high_water_mark, Exact()), Numeric)
+    return mark < stored if order.side is OrderSide.BUY else mark > stored

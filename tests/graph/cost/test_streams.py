@@ -15,6 +15,7 @@ from infrastructure.redis import Redis
 from infrastructure.services import Services
 from infrastructure.settings import Settings
 from resolvers.budgets import budgets, tightest
+from tests.graph.cost.conftest import Limited
 from tests.graph.cost.measure import SCHEMA
 from tests.support.people import anonymous
 
@@ -75,3 +76,17 @@ async def test_subscription_when_budgets_are_on_redis_then_it_pays_beside_what_g
         await admitted.delivered(Answer())
     await admitted.settle(None)
     await redis.close()
+
+
+@pytest.mark.parametrize("query", ["{ viewer { portfolios { totalCount } } }", EVENTS_OF_ALL, "{ nothing }"])
+async def test_operation_when_nothing_is_left_then_it_does_not_begin_as_events_and_the_status_says_so(
+    limited: Limited, query: str
+) -> None:
+    async with limited(limit_anonymous_points=1, limit_anonymous_restore=1, cost_refused=2) as client:
+        for _ in range(2):  # by the second what was refused is known, or not even looked at
+            answer = await client.post(query, accept="text/event-stream")
+            assert (answer.status_code, answer.headers["content-type"]) == (429, "application/json; charset=utf-8")
+            [error] = answer.json()["errors"]
+            assert error["extensions"]["code"] == "THROTTLED"
+            assert int(answer.headers["retry-after"]) * 1000 >= error["extensions"]["retryAfterMs"] > 0
+            assert answer.headers["ratelimit"]

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from websockets.frames import Close, Frame, Opcode
 
 from graph.base import global_id
+from graph.wire import channel
 from graph.wire.answers import Answer
 from graph.wire.fanout import Event, Subscription
 from graph.wire.pipeline import Pipeline, Prepared
-from graph.wire.sockets import operation
 from infrastructure import log
 from infrastructure.services import Services
 from models import facts
@@ -154,7 +154,7 @@ async def test_reader_of_notifications_when_it_falls_behind_then_it_gets_each_on
     app: Starlette, opened: Any, services: Services, trader: Trader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for most in ("QUEUE_MAX", "LATEST_MAX"):
-        monkeypatch.setattr(operation, most, 8)
+        monkeypatch.setattr(channel, most, 8)
     socket = await opened("ada@example.com")
     await socket.start("s", NOTIFICATIONS)
     await until(lambda: shared_by(app) == [1])

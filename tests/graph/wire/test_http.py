@@ -286,6 +286,18 @@ async def test_batch_when_the_settings_let_it_then_each_is_answered_in_its_turn(
     assert the_error(too_many)["message"] == "There are 4 operations in the array: it has to have 1 to 3."
 
 
+async def test_batch_when_only_events_are_acceptable_then_it_is_406_and_nothing_is_executed(
+    having: Having, services: Services
+) -> None:
+    token = (await signed_up(services)).access_token
+    create = {"query": CREATE, "variables": {"input": {"name": "New"}}}
+    async with having(batch_max=3) as client:
+        answer = await post(client, [create], authorization=f"Bearer {token}", accept="text/event-stream")
+        names = await client.data("{ viewer { portfolios { edges { node { name } } } } }", token=token)
+    assert (answer.status_code, the_error(answer)["extensions"]["code"]) == (406, "NOT_ACCEPTABLE")
+    assert names["viewer"]["portfolios"]["edges"] == []
+
+
 # ---------------------------------------------------------------- what goes out
 
 
@@ -312,6 +324,24 @@ async def test_cors_when_an_origin_is_allowed_then_its_pages_may_ask_and_no_othe
             assert before.headers.get("access-control-allow-origin") == allowed
             assert answer.headers.get("access-control-allow-origin") == allowed
             assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"origin": "https://evil.example"}, "Disallowed CORS origin."),
+        ({"access-control-request-method": "DELETE"}, "Disallowed CORS method."),
+        ({"access-control-request-headers": "x-other"}, "Disallowed CORS headers."),
+    ],
+)
+async def test_cors_when_what_a_page_may_ask_is_refused_then_it_is_said_in_json(
+    having: Having, changed: dict[str, str], said: str
+) -> None:
+    asking = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    async with having(cors_origins=("https://app.example",)) as client:
+        answer = await client.http.options("/graphql", headers=asking | changed)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, f"{JSON}; charset=utf-8")
+    assert (the_error(answer)["message"], answer.headers["vary"][:6]) == (said, "Origin")
 
 
 @pytest.mark.parametrize(("allowed", "status"), [((), 400), (("traceparent",), 200), (("*",), 200)])

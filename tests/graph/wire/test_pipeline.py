@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from resolvers.portfolios import commands
 from tests.support.house import settings_for
 from tests.support.market import Market, Trader
 from tests.support.people import anonymous
+from tests.support.wire import followed
 
 SCHEMA = build_schema()
 CREATE = "mutation ($input: CreatePortfolioInput!) { createPortfolio(input: $input) { portfolio { name } } }"
@@ -274,11 +276,6 @@ async def test_mutation_when_its_caller_leaves_then_it_is_done_all_the_same(
     assert await names(piped(), trader.ctx) == ["Main", "Kept"]
 
 
-async def streamed(pipeline: Pipeline, ctx: Context, query: str) -> AsyncIterator[Answer]:
-    async for answer in pipeline.stream(pipeline.prepare(GraphQLRequest(query), ctx), ctx):
-        yield answer
-
-
 async def test_subscription_when_events_come_then_each_is_an_answer_with_fresh_loaders(
     piped: Callable[..., Pipeline], services: Services
 ) -> None:
@@ -286,15 +283,13 @@ async def test_subscription_when_events_come_then_each_is_an_answer_with_fresh_l
     trader = await Trader.with_cash(services)
     trader.ctx.renew()
     query = "subscription ($after: String!) { positionEvents(after: $after) { position { portfolio { cash } } } }"
-    request = GraphQLRequest(query, None, {"after": cursor_of(trader.ctx, trader.ctx.position)})
     guard = Counting(viewer=trader.ctx.viewer)
-    pipeline = piped(guard)
-    stream = pipeline.stream(pipeline.prepare(request, trader.ctx), trader.ctx)
+    after = {"after": cursor_of(trader.ctx, trader.ctx.position)}
     seen = []
-    for side in ("BUY", "SELL"):
-        await trader.trade(side, "10", "100")
-        seen.append((await anext(stream)).content)
-    await stream.aclose()
+    async with contextlib.aclosing(followed(trader.ctx, query, after, piped(guard))) as stream:
+        for side in ("BUY", "SELL"):
+            await trader.trade(side, "10", "100")
+            seen.append((await anext(stream)).content)
     assert [each["data"]["positionEvents"]["position"]["portfolio"]["cash"] for each in seen] == ["98999", "99998"]
     assert [each["extensions"] for each in seen] == [{"delivered": True}] * 2
     assert guard.settled == [None]
@@ -312,7 +307,7 @@ async def test_subscription_when_it_can_not_begin_then_its_only_answer_says_why(
     piped: Callable[..., Pipeline], services: Services, query: str, code: str
 ) -> None:
     guard = Counting()
-    answers = [answer async for answer in streamed(piped(guard), anonymous(services), query)]
+    answers = [answer async for answer in followed(anonymous(services), query, pipeline=piped(guard))]
     assert [(answer.code, answer.executed) for answer in answers] == [(code, False)]
     assert guard.settled == ([] if code == "GRAPHQL_VALIDATION_FAILED" else [None])
 

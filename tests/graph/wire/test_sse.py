@@ -103,9 +103,12 @@ async def test_stream_when_events_come_then_each_has_its_cursor_as_its_id_and_re
 
 @pytest.mark.parametrize("get", [False, True])
 async def test_query_when_asked_for_as_events_then_there_is_one_and_the_end(
-    server: str, bearer: str, *, get: bool
+    services: Services, bearer: str, *, get: bool
 ) -> None:
-    async with reading(server, VIEWER, get=get, authorization=bearer) as reader:
+    async with (
+        server_of(app_with(services, get_queries=get)) as server,
+        reading(server, VIEWER, get=get, authorization=bearer) as reader,
+    ):
         assert await reader.next() == {"event": "next", "data": '{"data":{"viewer":{"email":"ada@example.com"}}}'}
         assert await reader.next() == {"event": "complete", "data": ""}
         assert await reader.next() == {}
@@ -141,11 +144,36 @@ async def test_subscription_when_events_are_liked_as_much_as_json_then_it_is_ans
         assert reader.response.headers["content-type"] == f"{STREAM}; charset=utf-8"
 
 
-async def test_query_by_get_when_events_are_liked_no_more_than_json_then_it_has_to_come_by_post(
-    server: str, bearer: str
+@pytest.mark.parametrize("accept", [STREAM, ALL_ALIKE, JSON])
+async def test_query_by_get_when_the_settings_do_not_let_it_then_it_has_to_come_by_post_whatever_is_liked(
+    server: str, accept: str
 ) -> None:
-    async with reading(server, VIEWER, get=True, authorization=bearer, accept=ALL_ALIKE) as reader:
-        assert reader.response.status_code == 405
+    async with reading(server, VIEWER, get=True, accept=accept) as reader:
+        assert (reader.response.status_code, reader.response.headers["allow"]) == (405, "POST, OPTIONS")
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed", "status"),
+    [
+        ("https://evil.example", (), 403),
+        ("https://evil.example", ("https://desk.example",), 403),
+        ("null", (), 403),
+        ("https://desk.example", ("https://desk.example",), 200),
+        ("http://{server}", (), 200),
+    ],
+)
+@pytest.mark.parametrize("query", [VIEWER, EVENTS])
+async def test_get_when_a_page_sends_it_then_its_origin_has_to_be_allowed(
+    services: Services, query: str, origin: str, allowed: tuple[str, ...], status: int
+) -> None:
+    async with (
+        server_of(app_with(services, cors_origins=allowed, get_queries=True)) as server,
+        reading(server, query, get=True, origin=origin.format(server=server)) as reader,
+    ):
+        assert reader.response.status_code == status
+        if status == 403:
+            [error] = orjson.loads(await reader.response.aread())["errors"]
+            assert error["message"] == f"ORIGIN: {origin} is not in TRADEGRAPH_CORS_ORIGINS."
 
 
 @pytest.mark.parametrize(
