@@ -11,8 +11,10 @@ from graph.context import address_of, of_request
 from infrastructure import log
 from infrastructure.database import DatabaseUnavailable
 from infrastructure.migrations import is_migrated
+from infrastructure.progress import standings
 from infrastructure.services import Services
 from models.errors import Unauthenticated
+from resolvers.registry import HANDLERS
 
 UP, DOWN, LACKING, STALE, UNKNOWN = "up", "down", "lacking", "stale", "unknown"
 NEEDED = ("database", "migrations", "log", "quotes")
@@ -102,6 +104,11 @@ async def _look(services: Services) -> None:
     try:
         async with services.database.read() as connection:
             gauges.log_lag.set(max((await log.head(connection)).seq - position, 0))
+            handlers = await standings(connection, HANDLERS, now)
+        for each in handlers:
+            gauges.handler_waiting.labels(each.handler).set(each.waiting)
+            gauges.handler_lag.labels(each.handler).set(each.lag_s(now))
+            gauges.dead_letters.labels(each.handler).set(each.dead_letters)
     except DatabaseUnavailable:
         pass  # as it was when it could be known last
     for role, used in services.database.used.items():

@@ -94,6 +94,7 @@ class Bus:
         self._handlers[handler.name] = handler
         for kind in handler.types:
             self._by_type[kind].append(handler)
+            self._services.metrics.handlers.labels(kind).set(self.subscribers(kind))
 
     def subscribers(self, kind: EventType) -> int:
         """How many react to events of that type."""
@@ -142,6 +143,7 @@ class Bus:
             runner = Runner(self._services, self._handlers[name])
             self._running[name] = Background(f"handler {name}", runner.run)
             self._running[name].start()
+        self._services.metrics.handlers_running.set(len(self._running))
 
 
 class Runner:

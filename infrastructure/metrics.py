@@ -103,6 +103,15 @@ class Metrics:
         self.waiting = gauge("tradegraph_subscriptions_waiting", "Sockets and subscriptions that wait to begin.")
         self.log_position = gauge("tradegraph_log_position", "Up to which event this process has seen the log.")
         self.log_lag = gauge("tradegraph_log_lag", "How many events it has not seen yet.")
+        self.handlers = gauge("tradegraph_handlers", "Handlers that react to events of a type.", ["type"])
+        self.handlers_running = gauge("tradegraph_handlers_running", "Handlers that this process has just now.")
+        self.handler_waiting = gauge(
+            "tradegraph_handler_waiting", "Events that wait for a handler, counted up to 1,000.", ["handler"]
+        )
+        self.handler_lag = gauge(
+            "tradegraph_handler_lag_seconds", "For how long the first of these has waited.", ["handler"]
+        )
+        self.dead_letters = gauge("tradegraph_dead_letters", "Events that a handler has given up.", ["handler"])
         self.connections = gauge("tradegraph_database_connections", "Connections in use, by what they do.", ["role"])
         self.feed_age = gauge("tradegraph_feed_age_seconds", "The age of the newest quote; -1 where there is none.")
         self.cached = tally(

@@ -43,7 +43,7 @@ Folder = Annotated[
 ]
 
 
-def _on_the_log(work: Callable[[Services], Awaitable[T]]) -> T:
+def on_the_log(work: Callable[[Services], Awaitable[T]]) -> T:
     """Do something with a log that is there; that there is none is said, with exit code 1."""
 
     async def checked(services: Services) -> T:
@@ -79,7 +79,7 @@ def check(
         with _progress("Reading") as progress:
             return await verify(services.database, receipt, progress, folder or services.settings.archive_folder)
 
-    verdict = _on_the_log(work)
+    verdict = on_the_log(work)
     if verdict.floor:
         typer.echo(f"The events up to {verdict.floor:,} are archived, and not all of their files are here: left out.")
     for flaw in verdict.flaws[:FLAWS_SHOWN]:
@@ -153,7 +153,7 @@ def listed(  # noqa: PLR0913, PLR0917 - reason: each is an option of its own
             count += 1
         return count
 
-    if not _on_the_log(work):
+    if not on_the_log(work):
         typer.echo("No such events.", err=True)
 
 
@@ -182,7 +182,7 @@ def _as_json(event: RecordedEvent) -> str:
 @events.command("new-epoch")
 def epoch() -> None:
     """Make every cursor given out so far expire: after the database was restored from a backup, before serving."""
-    name = _on_the_log(operators.new_epoch)
+    name = on_the_log(operators.new_epoch)
     typer.echo(f"The log's epoch is {name} now: readers begin anew.")
 
 
@@ -202,7 +202,7 @@ def archive(
         async with services.database.read() as connection:
             return made, (await limit_of(connection, HANDLERS, moment)).held_by
 
-    made, held_by = _on_the_log(work)
+    made, held_by = on_the_log(work)
     for segment in made:
         typer.echo(f"  {segment.file}")
     count = made[-1].last_seq - made[0].first_seq + 1 if made else 0
@@ -223,5 +223,5 @@ def unarchive(
     async def work(services: Services) -> list[Segment]:
         return await restore_events(services, folder or services.settings.archive_folder, every=every)
 
-    for segment in _on_the_log(work):
+    for segment in on_the_log(work):
         typer.echo(f"  {segment.first_seq} to {segment.last_seq}, from {segment.file}")

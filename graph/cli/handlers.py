@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from graph.cli.events import events
+from graph.cli.events import events, on_the_log
 from graph.cli.running import with_services
 from infrastructure.bus import Handler, dead_letters
+from infrastructure.progress import WAITING_MAX, Standing, standings
 from infrastructure.services import Services
 from resolvers.events.replaying import drop_dead_letters, replay_dead_letters, replay_from
 from resolvers.registry import HANDLERS
@@ -16,9 +17,24 @@ Chosen = Annotated[str | None, typer.Option("--handler", help="Of this handler o
 
 @events.command("handlers")
 def list_handlers() -> None:
-    """Who reacts to what."""
-    for handler in HANDLERS:
-        typer.echo(f"{handler.name:20} {', '.join(sorted(handler.types))}")
+    """How each handler is: up to where it has come, what waits for it, what it gave up, who has it, what it reacts to.
+
+    A handler passes what is not its own: it may have come to an early event, and nothing wait.
+    """
+
+    async def work(services: Services) -> list[Standing]:
+        async with services.database.read() as connection:
+            return await standings(connection, HANDLERS, services.clock.now())
+
+    typer.echo(f"{'':20} {'up to':>10} {'waiting':>8} {'since':20} {'tries':>5} {'dead':>5}  {'process':36}  reacts to")
+    types = {handler.name: ", ".join(sorted(handler.types)) for handler in HANDLERS}
+    for each in on_the_log(work):
+        since = "-" if each.since is None else f"{each.since:%Y-%m-%d %H:%M:%SZ}"
+        waiting = f"{each.waiting}+" if each.waiting == WAITING_MAX else each.waiting
+        typer.echo(
+            f"{each.handler:20} {each.seq:>10} {waiting:>8} {since:20} {each.attempts:>5} {each.dead_letters:>5}  "
+            f"{each.holder or '-':36}  {types.get(each.handler, 'not a handler of this version')}"
+        )
 
 
 @events.command("dead-letters")

@@ -274,3 +274,12 @@ async def test_answer_when_encoded_then_it_is_plain_json(client: Client, app: St
     assert app.state.process is not None
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert orjson.loads(answer.content) == {"data": {"__typename": "Query"}}
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("path", ["/graphql/", "/healthz/", "//evil.example/"])
+async def test_path_when_it_has_a_slash_too_many_then_nobody_is_sent_to_the_host_that_the_request_names(
+    client: Client, path: str
+) -> None:
+    answer = await client.http.get(f"http://tradegraph{path}", headers={"host": "evil.example"})
+    assert (answer.status_code, "location" in answer.headers) == (404, False)

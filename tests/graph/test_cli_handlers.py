@@ -31,10 +31,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_handlers_when_listed_then_each_has_a_line_with_what_it_reacts_to() -> None:
-    lines = RUN.invoke(app, ["events", "handlers"]).stdout.splitlines()
+def test_handlers_when_listed_then_each_has_a_line_with_how_it_is_and_what_it_reacts_to() -> None:
+    seq, _ = an_order_whose_confirmation_was_given_up()
+    _, *lines = RUN.invoke(app, ["events", "handlers"]).stdout.splitlines()
     assert [line.split()[0] for line in lines] == [handler.name for handler in HANDLERS]
-    assert lines[0].split()[1:] == ["ORDER_PLACED"]
+    end = str(seq + 2)
+    assert lines[0].split() == ["order-audit", end, "0", "-", "0", "0", "-", "ORDER_PLACED"]
+    assert lines[2].split() == ["order-executed", end, "0", "-", "0", "1", "-", "ORDER_EXECUTED"]
 
 
 def an_order_whose_confirmation_was_given_up() -> tuple[int, str]:

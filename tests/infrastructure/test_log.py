@@ -222,6 +222,8 @@ async def test_conditions_when_a_filter_is_drawn_then_they_choose_what_it_matche
             matching = [event for event in events if each.matches(event)]
             found = await log.read_after(connection, seq, each, 5)
             assert found == [event for event in matching if event.seq > seq][:5]
+            statement, named = log.reading(each, 5)
+            assert [RecordedEvent(*row) for row in await database.rows(statement, seq=seq, **named)] == found
             before = [event.seq for event in matching if event.seq <= seq]
             assert await log.last_matching(connection, seq, each) == (before[-1] if before else None)
 
