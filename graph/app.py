@@ -6,10 +6,13 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextvars import ContextVar
+from http import HTTPStatus
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import STRUCTLOG_KEY_PREFIX
@@ -22,7 +25,9 @@ from graph.schema import build_schema
 from graph.wire.fanout import Fanout
 from graph.wire.http import Endpoint
 from graph.wire.lasting import settle
+from graph.wire.negotiation import JSON
 from graph.wire.pipeline import Pipeline
+from graph.wire.refusals import Refusal
 from graph.wire.seats import Seats
 from graph.wire.sockets import Sockets
 from graph.wire.turns import Turns
@@ -64,9 +69,8 @@ def create_app(
         try:
             await process.start()
             yield
-            await settle()
         finally:
-            await process.stop()
+            await process.stop(settle)
 
     endpoint = Endpoint(fanout, seats, settings)
     app = Starlette(
@@ -79,6 +83,8 @@ def create_app(
         middleware=[*_middleware(settings), Middleware(Shortcut, endpoint=endpoint)],
         lifespan=lifespan,
     )
+    # They would lead to the host that the request names, whichever that is.
+    app.router.redirect_slashes = False
     app.state.seats, app.state.fanout = seats, fanout
     return app
 
@@ -89,7 +95,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         found.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)))
     if settings.cors_origins:
         cors = Middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=[*OWN_HEADERS, *settings.cors_headers],
@@ -97,6 +103,19 @@ def _middleware(settings: Settings) -> list[Middleware]:
         )
         found.append(cors)
     return found
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, with what it refuses said like everything else."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Whether a page of another origin may ask what it wants to."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code == HTTPStatus.OK:
+            return answer
+        headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        refusal = Refusal(HTTPStatus(answer.status_code), f"{bytes(answer.body).decode()}.")
+        return Response(refusal.answer.encoded(), refusal.status, headers, f"{JSON}; charset=utf-8")
 
 
 class Envelope:

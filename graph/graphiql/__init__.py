@@ -20,10 +20,25 @@ from graph.graphiql.files import MOUNTED_AT, OWN, SCRIPTS, STYLES, File, integri
 __all__ = ["EXAMPLES", "Example", "page", "response", "routes"]
 
 OWN_STYLE, OWN_SCRIPT = "tradegraph.css", "tradegraph.js"
+WAITING = '<p id="waiting">GraphiQL is loading; it needs JavaScript.</p>'
+SIGN_IN = """
+<form id="sign-in" method="post" hidden>
+<p>This page is for an ADMIN.</p>
+<label>Email <input name="email" type="email" autocomplete="username" required></label>
+<label>Password <input name="password" type="password" autocomplete="current-password" required></label>
+<button>Sign in</button>
+<p id="refused" role="alert"></p>
+</form>
+"""
+"""What stands in the place of GraphiQL until an ADMIN has signed in."""
 
 
 def response(
-    endpoint: str = "/graphql", subscriptions: str | None = None, examples: Sequence[Example] = EXAMPLES
+    endpoint: str = "/graphql",
+    subscriptions: str | None = None,
+    examples: Sequence[Example] = EXAMPLES,
+    *,
+    to_admin: bool = False,
 ) -> HTMLResponse:
     """Answer with the page, under a policy that lets it talk to this host only, and load nothing but its files.
 
@@ -31,7 +46,7 @@ def response(
     """
     nonce = secrets.token_urlsafe(16)
     return HTMLResponse(
-        page(endpoint, subscriptions, examples, nonce=nonce),
+        page(endpoint, subscriptions, examples, nonce=nonce, to_admin=to_admin),
         headers={
             "Content-Security-Policy": _policy(nonce, here=files.installed()),
             "X-Content-Type-Options": "nosniff",
@@ -48,20 +63,24 @@ def page(
     examples: Sequence[Example] = EXAMPLES,
     *,
     nonce: str = "",
+    to_admin: bool = False,
 ) -> str:
     """Write the HTML of GraphiQL; what it loads comes from `routes`, or from a CDN what is not installed.
+
+    There is no secret in it: what may be seen with it is for the API to say.
 
     Args:
         endpoint: The path on this host that takes GraphQL by POST.
         subscriptions: The path of the websocket (graphql-transport-ws); the endpoint's when None.
         examples: The tabs of a first visit; afterwards the browser keeps the visitor's own.
         nonce: That of the style policy which the page is sent with.
+        to_admin: Have it ask for the sign-in of an ADMIN first, and show no examples (they name the demo's own).
     """
     settings = {
         "endpoint": endpoint,
         "subscriptions": subscriptions,
         "nonce": nonce,
-        "examples": [asdict(example) for example in examples],
+        "examples": [] if to_admin else [asdict(example) for example in examples],
     }
     here = files.installed()
     styles = "\n".join(f'<link rel="stylesheet" {_source("href", file, here=here)}>' for file in STYLES)
@@ -81,7 +100,7 @@ def page(
 <script defer src="{_own(OWN_SCRIPT)}"></script>
 </head>
 <body>
-<div id="graphiql"><p id="waiting">GraphiQL is loading; it needs JavaScript.</p></div>
+<div id="graphiql">{WAITING}{SIGN_IN if to_admin else ""}</div>
 </body>
 </html>
 """

@@ -164,33 +164,30 @@ class Exchange:
 
     async def _get(self) -> None:
         asked = self._scope["query_string"]
+        settings = self._settings
         wants_page = not asked and preferred(self._headers.get("accept"), (*OFFERS, HTML)) == HTML
-        if wants_page and await self._gets_page():
-            await graphiql.response(self._scope["path"])(self._scope, self._receive, self._send)
+        if wants_page and settings.granted(settings.graphiql, to_admin=True):
+            # Also to who does not say who they are: a browser that opens an address has no way to.
+            to_admin = not settings.granted(settings.graphiql, to_admin=False)
+            page = graphiql.response(self._scope["path"], to_admin=to_admin)
+            await page(self._scope, self._receive, self._send)
             return
-        if not self._settings.get_queries and not self._takes.may_stream:
+        if not settings.get_queries and not self._takes.may_stream:
             raise method_not_allowed(BY_POST, self._allow)
         self._must_accept()
         # A page of another site can send a GET, but not one that its own script may read, without asking first.
         if self._headers.get("sec-fetch-mode") in {"navigate", "no-cors"}:
             raise method_not_allowed("A page can't be sent to an operation: ask from a script.", self._allow)
-        why = unwelcome(self._headers.get("origin"), self._headers.get("host"), self._settings.cors_origins)
+        why = unwelcome(self._headers.get("origin"), self._headers.get("host"), settings.cors_origins)
         if why is not None:
             raise forbidden(why)
-        await self._answer(GraphQLRequest.of(_of_query_string(asked, self._settings.json_depth_max)), by_get=True)
+        await self._answer(GraphQLRequest.of(_of_query_string(asked, settings.json_depth_max)), by_get=True)
 
     def _may_come_by_get(self, kind: OperationType | None) -> bool:
         """What is no operation may: then it is said so."""
         if kind is SUBSCRIPTION:
             return self._takes.may_stream
         return kind is None or (kind is OperationType.QUERY and self._settings.get_queries)
-
-    async def _gets_page(self) -> bool:
-        settings = self._settings
-        if settings.granted(settings.graphiql, to_admin=False):
-            return True
-        viewer = (await self._context()).viewer
-        return settings.granted(settings.graphiql, to_admin=viewer is not None and viewer.is_admin)
 
     async def _body(self) -> bytes:
         content_type = self._headers.get("content-type")

@@ -237,7 +237,10 @@ class Pipeline:
             if prepared.kind is MUTATION:
                 return await to_its_end(self._mutated(prepared), self._deadline_s)
             result = self._execute(prepared)
-            return _of(result if isinstance(result, ExecutionResult) else await self._in_time(result))
+            try:
+                return _of(result if isinstance(result, ExecutionResult) else await self._in_time(result))
+            finally:
+                del result  # its errors know this frame: another circle for the collector
         except TimeoutError:
             return Answer.refused(an_error("It took too long: ask for less at once.", Code.DEADLINE_EXCEEDED))
         except Late as late:
@@ -253,7 +256,10 @@ class Pipeline:
     async def _mutated(self, prepared: Prepared) -> Answer:
         """Also what goes wrong is said here, and so logged, though nobody may be left to hear it."""
         result = self._execute(prepared)
-        return _of(result if isinstance(result, ExecutionResult) else await result)
+        try:
+            return _of(result if isinstance(result, ExecutionResult) else await result)
+        finally:
+            del result  # likewise
 
 
 NO_STREAM = "A subscription needs a websocket (graphql-transport-ws), or `Accept: text/event-stream`."

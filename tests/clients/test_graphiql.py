@@ -1,5 +1,6 @@
 """GraphiQL in a real browser, where there is one."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from graph import graphiql
+from graph.app import create_app
 from graph.graphiql import files
+from graph.process import Process
+from infrastructure.services import Services
+from infrastructure.settings import Access
+from models.enums import Role
+from resolvers.accounts.commands import grant_role
 from tests.clients.program import CHROMIUM, IN_BROWSER, run
+from tests.support.people import PASSWORD, signed_up
 from tests.support.wire import server_of
 
 pytestmark = [pytest.mark.clients, IN_BROWSER]
@@ -27,6 +35,25 @@ async def test_graphiql_when_its_examples_are_run_then_each_answers_and_nothing_
     assert (found["errors"], found["event"]) == ([], "POSITION_CHANGED")
     assert found["headers"] == ["Variables", "Headers"]
     assert (found["elsewhere"], found["complaints"]) == ([], [])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_graphiql_when_it_is_for_an_admin_then_none_but_they_sign_in_and_the_browser_keeps_nothing_of_it(
+    services: Services,
+) -> None:
+    for email in ("ada@example.com", "root@example.com"):
+        await signed_up(services, email)
+    await grant_role(services, "root@example.com", Role.ADMIN)
+    strict = services.settings.model_copy(update={"graphiql": Access.ADMIN, "introspection": Access.ADMIN})
+    app = create_app(strict)
+    app.state.process = Process(dataclasses.replace(services, settings=strict), works=[])
+    async with server_of(app) as server:
+        found = await run("signing_in.mjs", f"http://{server}/graphql", CHROMIUM, PASSWORD)
+    assert found["refused"] == ["Email or password is wrong.", "This user is no ADMIN."]
+    assert found["answer"] == {"data": {"viewer": {"role": "ADMIN"}}}
+    assert "Query" in found["documented"]
+    assert found["kept"] == []
+    assert found["complaints"] == []
 
 
 def page(_: Request) -> Response:

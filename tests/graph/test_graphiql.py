@@ -172,6 +172,13 @@ def test_settings_reach_the_browser_whatever_characters_they_hold() -> None:
     assert "<title>Tradegraph</title>" in page()
 
 
+def test_the_page_for_an_admin_shows_no_examples_and_no_form_that_could_be_sent_elsewhere_or_in_the_address() -> None:
+    html = page(to_admin=True)
+    assert _Page(html).settings["examples"] == []
+    assert re.findall(r"<form[^>]*>", html) == ['<form id="sign-in" method="post" hidden>']
+    assert "<form" not in page()
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=["login", "portfolios", "order", "subscription"])
 def test_an_example_is_valid_against_the_published_schema(example: Example) -> None:
     document = parse(example.query)

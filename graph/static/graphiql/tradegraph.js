@@ -12,7 +12,8 @@
   // GraphiQL's dialogs add a <style> element; the library that does it takes the policy's nonce from this name.
   window.__webpack_nonce__ = settings.nonce;
 
-  // The access token of the last sign-in on this page, in memory only. A tab whose headers name another uses that one.
+  // The access token of the last sign-in on this page. A tab whose headers name another uses that one. Either is in memory
+  // only, and gone with the page: hence no headers are kept in the browser's storage.
   let signedIn = null;
 
   function authorization(headers) {
@@ -69,13 +70,43 @@
 
   const properties = {
     fetcher,
-    defaultTabs: settings.examples,
+    defaultTabs: settings.examples.length ? settings.examples : undefined,
     defaultEditorToolsVisibility: true,
     isHeadersEditorEnabled: true,
-    shouldPersistHeaders: true,
+    shouldPersistHeaders: false,
+    showPersistHeadersSettings: false,
     plugins: [GraphiQLPluginExplorer.explorerPlugin()],
   };
-  const logo = React.createElement(GraphiQL.Logo, null, "Tradegraph");
-  const root = ReactDOM.createRoot(document.getElementById("graphiql"));
-  root.render(React.createElement(GraphiQL, properties, logo));
+
+  function show() {
+    const logo = React.createElement(GraphiQL.Logo, null, "Tradegraph");
+    const root = ReactDOM.createRoot(document.getElementById("graphiql"));
+    root.render(React.createElement(GraphiQL, properties, logo));
+  }
+
+  // Why nobody is signed in, or nothing if somebody is.
+  async function refusal(input) {
+    const query = "mutation ($input: LoginInput!) { login(input: $input) { accessToken user { role } errors { message } } }";
+    const body = JSON.stringify({ query, variables: { input } });
+    const response = await fetch(settings.endpoint, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const { data, errors } = await response.json();
+    const [error] = errors ?? data.login.errors;
+    if (error) return error.message;
+    if (data.login.user.role !== "ADMIN") return "This user is no ADMIN.";
+    rememberSignIn({ data });
+  }
+
+  const form = document.getElementById("sign-in");
+  if (!form) {
+    show();
+    return;
+  }
+  document.getElementById("waiting").remove();
+  form.hidden = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const why = await refusal(Object.fromEntries(new FormData(form))).catch(() => "The server does not answer: try again.");
+    if (why) document.getElementById("refused").textContent = why;
+    else show();
+  });
 })();

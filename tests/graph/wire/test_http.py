@@ -326,6 +326,24 @@ async def test_cors_when_an_origin_is_allowed_then_its_pages_may_ask_and_no_othe
             assert "access-control-allow-credentials" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"origin": "https://evil.example"}, "Disallowed CORS origin."),
+        ({"access-control-request-method": "DELETE"}, "Disallowed CORS method."),
+        ({"access-control-request-headers": "x-other"}, "Disallowed CORS headers."),
+    ],
+)
+async def test_cors_when_what_a_page_may_ask_is_refused_then_it_is_said_in_json(
+    having: Having, changed: dict[str, str], said: str
+) -> None:
+    asking = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    async with having(cors_origins=("https://app.example",)) as client:
+        answer = await client.http.options("/graphql", headers=asking | changed)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, f"{JSON}; charset=utf-8")
+    assert (the_error(answer)["message"], answer.headers["vary"][:6]) == (said, "Origin")
+
+
 @pytest.mark.parametrize(("allowed", "status"), [((), 400), (("traceparent",), 200), (("*",), 200)])
 async def test_cors_when_a_page_sends_headers_of_its_own_then_it_may_if_they_are_named(
     having: Having, allowed: tuple[str, ...], status: int

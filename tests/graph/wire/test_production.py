@@ -17,7 +17,7 @@ from tests.support.wire import Client, server_of, socket_to
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 
-async def roles(services: Services) -> dict[str | None, str | None]:
+async def roles(services: Services) -> dict[str, str | None]:
     """Access tokens of nobody, of somebody and of an ADMIN."""
     somebody = (await signed_up(services)).access_token
     admin = (await signed_up(services, "root@example.com")).access_token
@@ -54,22 +54,43 @@ async def test_introspection_when_asked_for_then_only_those_get_it_who_may(
     assert found == let_in
 
 
-@pytest.mark.parametrize(
-    ("path", "kind", "refused"), [("/graphql", "text/html", (405, 405)), ("/metrics", "text/plain", (401, 403))]
-)
-async def test_production_when_a_page_is_for_an_admin_then_nobody_else_gets_it(
-    having: Having, services: Services, path: str, kind: str, refused: tuple[int, int]
+async def test_metrics_when_they_are_for_an_admin_then_nobody_else_gets_them(
+    having: Having, services: Services
 ) -> None:
     async with having(env="production") as client:
         for name, token in (await roles(services)).items():
-            headers = {"accept": BROWSER} | ({"authorization": f"Bearer {token}"} if token else {})
-            answer = await client.http.get(path, headers=headers)
+            headers = {"authorization": f"Bearer {token}"} if token else {}
+            answer = await client.http.get("/metrics", headers=headers)
             assert len(answer.headers.get_list("x-content-type-options")) == 1
-            if name == "admin":
-                assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
-            else:
-                assert answer.status_code == refused[name == "somebody"]
-                assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
+            assert answer.status_code == {"nobody": 401, "somebody": 403, "admin": 200}[name]
+            assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
+
+
+@pytest.mark.parametrize(
+    ("given", "asks"),
+    [
+        ({}, False),
+        ({"env": "production"}, True),
+        ({"graphiql": Access.ADMIN}, True),
+        ({"env": "production", "graphiql": Access.EVERYONE}, False),
+    ],
+)
+async def test_graphiql_when_it_is_for_an_admin_then_a_browser_gets_the_page_and_is_asked_to_sign_in(
+    having: Having, given: dict[str, Any], asks: bool
+) -> None:
+    async with having(**given) as client:
+        answer = await client.http.get("/graphql", headers={"accept": BROWSER, "sec-fetch-mode": "navigate"})
+        files = await client.http.get("/graphiql/tradegraph.js")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert len(answer.headers.get_list("x-content-type-options")) == 1
+    assert ('<form id="sign-in"' in answer.text, "demo-password" in answer.text) == (asks, not asks)
+    assert files.status_code == 200
+
+
+async def test_graphiql_when_it_is_for_nobody_then_a_browser_is_told_how_operations_come(having: Having) -> None:
+    async with having(graphiql=Access.NOBODY) as client:
+        answer = await client.http.get("/graphql", headers={"accept": BROWSER, "sec-fetch-mode": "navigate"})
+    assert (answer.status_code, the_error(answer)["message"]) == (405, "Operations come by POST here.")
 
 
 async def test_production_when_a_name_is_misspelt_then_nothing_is_suggested(having: Having, client: Client) -> None:
