@@ -24,7 +24,7 @@ from models.enums import ErrorCode
 from models.errors import Fault, Refused
 from models.events import EventFilter, RecordedEvent
 from models.payloads import moment_text
-from resolvers.events.books import Archived, Reach, books_at
+from resolvers.events.books import SNAPSHOTS, Archived, Reach, books_at
 from resolvers.events.retention import limit_of
 from resolvers.events.snapshots import keep
 
@@ -131,12 +131,14 @@ async def _keep_books(services: Services, segment: Segment) -> None:
 
 
 async def _seal(services: Services, segment: Segment) -> None:
-    """List the segment and remove its events, both or neither."""
+    """List the segment and remove its events, both or neither; and the snapshots on the way to its end."""
     try:
         async with services.database.write(unhurried=True) as tx:
             await tx.execute(insert(log.ARCHIVES).values(values(segment)))
             await drop_sealed(tx, segment.last_seq)
             await tx.execute(delete(log.EVENTS).where(log.EVENTS.c.seq <= segment.last_seq))
+            within = (SNAPSHOTS.c.seq >= segment.first_seq) & (SNAPSHOTS.c.seq < segment.last_seq)
+            await tx.execute(delete(SNAPSHOTS).where(within))
     except IntegrityError:
         raise Refused(OTHER) from None
 
