@@ -25,6 +25,7 @@ from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
 from infrastructure.waking import Waker
+from resolvers.alerts.forgetting import Forgetting
 from resolvers.changes import tags_of
 from resolvers.events.operators import Partitions
 from resolvers.events.snapshots import Snapshots
@@ -163,6 +164,7 @@ def build_process(services: Services) -> Process:
         services.key_uses,
         Snapshots(services),
         Partitions(services),
+        Forgetting(services),
         bus_of(services),
         TradingFloor(services),
     ]
