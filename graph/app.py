@@ -69,9 +69,8 @@ def create_app(
         try:
             await process.start()
             yield
-            await settle()
         finally:
-            await process.stop()
+            await process.stop(settle)
 
     endpoint = Endpoint(fanout, seats, settings)
     app = Starlette(

@@ -1,6 +1,10 @@
 """The composition root: all that one process has and runs, put together once."""
 
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import structlog
 
 from infrastructure.budgets.limiter import Limiter
 from infrastructure.budgets.rates import Rates
@@ -21,6 +25,7 @@ from infrastructure.settings import Settings, signing_secret
 from infrastructure.throttle import Throttle
 from infrastructure.tokens import Tokens
 from infrastructure.waking import Waker
+from resolvers.alerts.forgetting import Forgetting
 from resolvers.changes import tags_of
 from resolvers.events.operators import Partitions
 from resolvers.events.snapshots import Snapshots
@@ -28,6 +33,13 @@ from resolvers.floor import TradingFloor
 from resolvers.marketdata.commands import seed_catalogue
 from resolvers.registry import bus_of
 from resolvers.seed import seed_demo
+
+STOP_S: Final = 3.0
+"""How long a process takes to stop in order; then it waits for nobody any more."""
+LEAVE_S: Final = 1.0
+"""How long it takes to leave what it does not wait for."""
+
+logger = structlog.get_logger(__name__)
 
 
 class NotMigrated(Exception):  # noqa: N818 - reason: the name says what is wrong
@@ -70,10 +82,31 @@ class Process:
         self._started.append(work)
         await work.start()
 
-    async def stop(self) -> None:
-        """Stop every work that was started, the last first, and close the connections."""
-        while self._started:
-            await self._started.pop().stop()
+    async def stop(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Stop every work that was started, all at once, and close the connections; `before` is awaited first.
+
+        A database that hangs holds up nobody: after `STOP_S` connections are dropped as they are, as if the process had
+        been killed. What was not committed is rolled back by the server, and leases run out.
+        """
+        stopping = asyncio.ensure_future(self._stop_in_order(before))
+        await asyncio.wait([stopping], timeout=STOP_S)
+        if not stopping.done():
+            logger.warning("not everything stopped in time: connections are dropped", seconds=STOP_S)
+            self.services.database.abort()
+            await asyncio.wait([stopping], timeout=LEAVE_S)
+        if stopping.done():
+            stopping.result()
+        else:
+            stopping.cancel()
+
+    async def _stop_in_order(self, before: Callable[[], Awaitable[None]] | None) -> None:
+        if before is not None:
+            await before()
+        works, self._started = self._started[::-1], []
+        ends = await asyncio.gather(*(work.stop() for work in works), return_exceptions=True)
+        for work, end in zip(works, ends, strict=True):
+            if isinstance(end, BaseException):
+                logger.error("work did not stop in order", work=type(work).__name__, exc_info=end)
         await self.services.limiter.settle()
         await self.services.cache.stop()
         if self.services.redis is not None:
@@ -131,6 +164,7 @@ def build_process(services: Services) -> Process:
         services.key_uses,
         Snapshots(services),
         Partitions(services),
+        Forgetting(services),
         bus_of(services),
         TradingFloor(services),
     ]

@@ -29,12 +29,14 @@ class Background:
 
     async def stop(self) -> None:
         """Cancel it and wait until it has ended."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        # Not `await self._task`: that could not tell its cancellation from one of who stops it.
-        await asyncio.wait({self._task})
-        self._task = None
+        await stop_all([self])
+
+    def cancel(self) -> asyncio.Task[None] | None:
+        """Have it end; what there is to wait for, if it was started."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        return task
 
     async def _forever(self) -> None:
         pause_s = PAUSE_S_MIN
@@ -49,6 +51,14 @@ class Background:
                 pause_s = PAUSE_S_MIN
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
+
+
+async def stop_all(works: Iterable[Background]) -> None:
+    """Cancel them, and wait until all have ended."""
+    tasks = {task for work in works if (task := work.cancel()) is not None}
+    if tasks:
+        # Not `await` of each: that could not tell its cancellation from one of who stops it.
+        await asyncio.wait(tasks)
 
 
 async def each_apart(name: str, items: Iterable[T], work: Callable[[T], Awaitable[bool]]) -> int:

@@ -23,6 +23,8 @@ INTERRUPT_S = 0.01
 """How long a thread of SQLite's may be late in beginning what is to be broken off, before that is tried again."""
 
 Heard = Callable[[str, Sequence[Any]], None]
+Tasks = set[asyncio.Future[Any]]
+ABORTED = "connections were dropped, as this process stops"
 
 
 class Driver(Protocol):
@@ -48,6 +50,10 @@ class Driver(Protocol):
 
     async def close(self, connection: Any) -> None:
         """End it, and what it is doing."""
+        ...
+
+    def abort(self, connection: Any) -> None:
+        """Have whoever waits for a server wait no longer."""
         ...
 
 
@@ -85,6 +91,10 @@ class Postgres:
 
     async def close(self, connection: Any) -> None:
         """End it."""
+        connection.terminate()
+
+    def abort(self, connection: Any) -> None:
+        """Who waits for an answer is told that the connection is closed."""
         connection.terminate()
 
 
@@ -130,8 +140,11 @@ class Sqlite:
             await asyncio.wait([closing], timeout=INTERRUPT_S)
         closing.result()
 
+    def abort(self, connection: Any) -> None:
+        """There is no server that could keep silent."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Line:
     """A connection, and when it was opened by the loop's clock.
 
@@ -155,6 +168,9 @@ class Bare:
         self._places = asyncio.Semaphore(size)
         self._idle: list[Line] = []
         self._closed = False
+        self._aborted = False
+        self._lent: set[Line] = set()
+        self._under_way: Tasks = set()
         self.used = 0
 
     async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
@@ -180,6 +196,7 @@ class Bare:
     @contextlib.asynccontextmanager
     async def lent(self) -> AsyncIterator[Line]:
         """One of the connections; it is given back, or closed if there may be something wrong with it."""
+        self._refuse_aborted()
         if self._places.locked():
             async with asyncio.timeout(WAIT_S):
                 await self._places.acquire()
@@ -189,14 +206,17 @@ class Bare:
         line = None
         try:
             line = await self._line()
+            self._lent.add(line)
             yield line
         except BaseException as error:
             if line is not None and not self.driver.is_refusal(error):
+                self._lent.discard(line)
                 await to_its_end(self.driver.close(line.connection))
                 line = None
             raise
         finally:
             if line is not None:
+                self._lent.discard(line)
                 await self._give_back(line)
             self.used -= 1
             self._places.release()
@@ -212,7 +232,7 @@ class Bare:
                 await to_its_end(self.driver.close(line.connection))
             # Opened to the end also for who is cancelled: it is then there for the next. Somebody else may be quicker.
             try:
-                await to_its_end(self._open(now))
+                await to_its_end(self._open(now), self._under_way)
             except asyncio.CancelledError:
                 if self._closed:  # there is no next
                     await self.close()
@@ -233,15 +253,40 @@ class Bare:
         while self._idle:
             await to_its_end(self.driver.close(self._idle.pop().connection))
 
+    def abort(self) -> None:
+        """Wait for no answer any more, nor for a connection; there are no new ones from now on."""
+        self._closed = self._aborted = True
+        for line in [*self._idle, *self._lent]:
+            self.driver.abort(line.connection)
+        cancel(self._under_way)
 
-async def to_its_end(work: Coroutine[Any, Any, object]) -> None:
-    """Wait for the work also when cancelled meanwhile, however often: half-opened connections are never closed."""
+    def _refuse_aborted(self) -> None:
+        if self._aborted:
+            raise ConnectionAbortedError(ABORTED)
+
+
+def cancel(tasks: Tasks) -> None:
+    """Each of them, as it is no longer waited for."""
+    for task in list(tasks):
+        task.cancel()
+
+
+async def to_its_end(work: Coroutine[Any, Any, object], among: Tasks | None = None) -> None:
+    """Wait for the work also when cancelled meanwhile, however often: half-opened connections are never closed.
+
+    While it goes on it is one of those tasks, where it can be cancelled: `ConnectionAbortedError` is raised then.
+    """
     task, cancelled = asyncio.ensure_future(work), False
+    if among is not None:
+        among.add(task)
+        task.add_done_callback(among.discard)
     while not task.done():
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
             cancelled = True
+    if task.cancelled():
+        raise asyncio.CancelledError if cancelled else ConnectionAbortedError(ABORTED)
     if cancelled:
         raise asyncio.CancelledError from task.exception()
     task.result()

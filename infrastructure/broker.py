@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from infrastructure.background import Background
+from infrastructure.background import Background, stop_all
 from infrastructure.database import DatabaseUnavailable, OutcomeUnknown
 from infrastructure.quotes import QuoteBoard
 from infrastructure.relay import Relay
@@ -94,8 +94,7 @@ class PaperBroker:
 
     async def stop(self) -> None:
         """Stop; working orders stay as they are."""
-        for task in self._tasks:
-            await task.stop()
+        await stop_all(self._tasks)
 
     async def note(self, quotes: Sequence[Quote]) -> None:
         """The market moved: to be dealt with soon, without keeping the feed waiting. The latest of a symbol wins."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infrastructure import engines, log
-from infrastructure.bare import Bare, to_its_end
+from infrastructure.bare import ABORTED, Bare, Tasks, cancel, to_its_end
 from infrastructure.replica import PATIENCE_S, Replica
 from infrastructure.settings import Settings
 from infrastructure.statements import Row, Statement
@@ -103,7 +104,13 @@ class Database:
         self._queue: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         )
-        self._closed = False
+        self._closed = self._aborted = False
+        self._under_way: Tasks = set()
+        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Those of the server that are open, as its driver has them."""
+        if self.dialect == "postgresql":
+            for engine in (self.writer, self.reader, self._patient):
+                sqlalchemy.event.listen(engine.sync_engine, "connect", self._opened)
         self._looking: sqlite3.Cursor | None = None
         self.listeners: list[Callable[[Sequence[Event], int], None]] = []
         """Called after each commit that appended to the log, or may have: with what was, and the position behind it."""
@@ -190,14 +197,19 @@ class Database:
     @contextlib.asynccontextmanager
     async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         """A connection that is given back whatever happens, before anything else goes on."""
+        if self._aborted:
+            raise DatabaseUnavailable(ABORTED)
         connection = engine.connect()
         try:
             with _translated():
-                await to_its_end(connection.start())
+                await to_its_end(connection.start(), self._under_way)
             yield connection
         finally:
             if connection.sync_connection is not None:
-                await to_its_end(self._give_back(connection))
+                await to_its_end(self._give_back(connection), self._under_way)
+
+    def _opened(self, connection: Any, _record: Any) -> None:
+        self._connections.add(connection.driver_connection)
 
     async def _give_back(self, connection: AsyncConnection) -> None:
         if self._closed:  # its pool is gone, and would keep it open
@@ -231,8 +243,24 @@ class Database:
         await self.bare.close()
         if self.replica is not None:
             await self.replica.close()
+        await to_its_end(self._dispose(), self._under_way)
+
+    async def _dispose(self) -> None:
         await self.reader.dispose()
         await self.writer.dispose()
+
+    def abort(self) -> None:
+        """Wait for no answer of a server any more: whoever does is told that it can't be reached, from now on.
+
+        What it was doing is rolled back, or was committed and nobody knows.
+        """
+        self._closed = self._aborted = True
+        for connection in list(self._connections):
+            connection.terminate()
+        self.bare.abort()
+        if self.replica is not None:
+            self.replica.bare.abort()
+        cancel(self._under_way)
 
 
 @contextlib.contextmanager

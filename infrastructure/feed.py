@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from infrastructure.background import Background
+from infrastructure.background import Background, stop_all
 from infrastructure.database import Database, DatabaseUnavailable, OutcomeUnknown, Transaction
 from infrastructure.leases import Lease
 from infrastructure.rows import columns, table, values
@@ -122,8 +122,7 @@ class FeedRunner:
 
     async def stop(self) -> None:
         """Stop, and leave the lease to the next process."""
-        for task in self._tasks:
-            await task.stop()
+        await stop_all(self._tasks)
         self._held = False
         try:
             await self._lease.release()

@@ -141,6 +141,8 @@ class Settings(LimitSettings):
 
     market_alerts_max: int = Field(default=100, ge=1)
     """The most market alerts that a user may have."""
+    notification_days: int | None = Field(default=None, ge=1)
+    """For how many days a notification is kept once it was read; not set: for ever. Unread ones are always kept."""
     handlers: bool = True
     """Whether `serve` runs handlers of events too; not needed where `worker` processes do."""
     handler_attempts: int = Field(default=8, ge=1)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from infrastructure.background import Background
+from infrastructure.background import Background, stop_all
 from infrastructure.database import Database
 from infrastructure.redis import Redis, RedisUnavailable
 from infrastructure.relay import Relay
@@ -36,8 +36,7 @@ class Waker:
         """No longer."""
         with contextlib.suppress(ValueError):
             self._database.listeners.remove(self._note)
-        for task in self._tasks:
-            await task.stop()
+        await stop_all(self._tasks)
 
     def _note(self, _events: Sequence[Event], position: int) -> None:
         self._position = max(self._position, position)

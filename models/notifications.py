@@ -62,6 +62,12 @@ class NotificationRow(SQLModel, table=True):
             postgresql_where=text("handler = 'market-alert'"),
             sqlite_where=text("handler = 'market-alert'"),
         ),
+        Index(
+            "notifications_by_reading",
+            "read_at",
+            postgresql_where=text("read_at IS NOT NULL"),
+            sqlite_where=text("read_at IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -76,3 +82,12 @@ class NotificationRow(SQLModel, table=True):
     version: int
     event_seq: int = Field(sa_type=BigInteger)
     handler: str
+
+
+class ForgottenRow(SQLModel, table=True):
+    """One row, if any: of the events up to this one, notifications that were read may be gone."""
+
+    __tablename__ = "notifications_forgotten"
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    event_seq: int = Field(sa_type=BigInteger)

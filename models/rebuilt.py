@@ -132,6 +132,8 @@ class Rebuilt:
     limits: dict[tuple[UUID, str], Told] = field(default_factory=dict)
     targets: dict[tuple[UUID, str], Told] = field(default_factory=dict)
     market: Json | None = None
+    read: set[UUID] = field(default_factory=set)
+    """The notifications that were read."""
     _born: set[UUID] = field(default_factory=set)
     _sums: dict[UUID, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Decimal)))
     _unpaid: dict[UUID, int] = field(default_factory=dict)
@@ -195,6 +197,8 @@ class Rebuilt:
     def _tell(self, event: RecordedEvent, thing: Json, *sums: Decimal) -> None:
         kind = event.aggregate_type
         self.told[kind][event.aggregate_id] = Told(event.seq, fingerprint(kind, thing), sums)
+        if event.type is EventType.NOTIFICATION_READ:
+            self.read.add(event.aggregate_id)
 
     def _take_order(self, event: RecordedEvent, order: Json, fill: Fill | None) -> None:
         before = self.told[AggregateType.ORDER].get(event.aggregate_id)

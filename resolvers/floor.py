@@ -54,10 +54,7 @@ class TradingFloor:
 
     async def stop(self) -> None:
         """Close; working orders stay as they are."""
-        await self._chores.stop()
-        await self.alerts.stop()
-        await self.candles.stop()
-        await self.broker.stop()
+        await asyncio.gather(self._chores.stop(), self.alerts.stop(), self.candles.stop(), self.broker.stop())
         await self.feed.stop()
 
     async def _keep_house(self) -> None:

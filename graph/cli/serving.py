@@ -22,7 +22,8 @@ from infrastructure.settings import Settings
 from resolvers.marketdata.imports import replayed_quotes
 from resolvers.seed import EMAIL, PASSWORD
 
-GRACEFUL_S_MAX = 10
+GRACEFUL_S_MAX = 5
+"""How long those who are being answered keep the process from stopping, which takes some seconds more."""
 COLLECTED_AT = (5_000, 20, 50)
 """How many more objects there are than at the last collection of the youngest, and how many collections of one
 generation make one of the next. A whole one goes through all that is cached, and nobody is answered meanwhile: a tenth

@@ -24,7 +24,7 @@ from models.enums import ErrorCode
 from models.errors import Fault, Refused
 from models.events import EventFilter, RecordedEvent
 from models.payloads import moment_text
-from resolvers.events.books import Archived, books_at
+from resolvers.events.books import SNAPSHOTS, Archived, Reach, books_at
 from resolvers.events.retention import limit_of
 from resolvers.events.snapshots import keep
 
@@ -123,7 +123,7 @@ async def _keep_books(services: Services, segment: Segment) -> None:
     async with services.database.read() as connection:
         portfolio_ids = list((await connection.execute(chosen)).scalars())
     for portfolio_id in portfolio_ids:
-        [book] = (await books_at(services.database, [portfolio_id], seq_max=segment.last_seq)).values()
+        [book] = (await books_at(services.database, [portfolio_id], Reach(seq_max=segment.last_seq))).values()
         if isinstance(book, Archived):
             raise book
         if book is not None:
@@ -131,12 +131,14 @@ async def _keep_books(services: Services, segment: Segment) -> None:
 
 
 async def _seal(services: Services, segment: Segment) -> None:
-    """List the segment and remove its events, both or neither."""
+    """List the segment and remove its events, both or neither; and the snapshots on the way to its end."""
     try:
         async with services.database.write(unhurried=True) as tx:
             await tx.execute(insert(log.ARCHIVES).values(values(segment)))
             await drop_sealed(tx, segment.last_seq)
             await tx.execute(delete(log.EVENTS).where(log.EVENTS.c.seq <= segment.last_seq))
+            within = (SNAPSHOTS.c.seq >= segment.first_seq) & (SNAPSHOTS.c.seq < segment.last_seq)
+            await tx.execute(delete(SNAPSHOTS).where(within))
     except IntegrityError:
         raise Refused(OTHER) from None
 

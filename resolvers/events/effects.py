@@ -1,7 +1,7 @@
 """Whether handlers have done what they have to, each up to its checkpoint, and nothing more."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from models.payloads import Json, written
 from models.rebuilt import Flaw, differing
 from models.sentiment import Sentiment, SentimentRow
 from models.trades import TradeSummary, TradeSummaryRow
+from resolvers.alerts.forgetting import FORGOTTEN
 from resolvers.alerts.handlers import MARKET_ALERT, SENTIMENT
 from resolvers.alerts.store import NOTIFICATIONS
 from resolvers.orders.handlers import ORDER_EXECUTED, ORDER_PLACED
@@ -54,13 +55,21 @@ async def progress(connection: AsyncConnection) -> dict[str, Progress]:
     return {row.handler: Progress(row.begun, row.seq, frozenset(given_up[row.handler])) for row in rows}
 
 
+async def forgotten(connection: AsyncConnection) -> int:
+    """Up to which event notifications that were read may be gone."""
+    return (await connection.execute(select(FORGOTTEN.c.event_seq))).scalar_one_or_none() or 0
+
+
 async def compare(
     connection: AsyncConnection, effects: Effects, reached: Mapping[str, Progress], floor: int
 ) -> list[Flaw]:
     """What is not as it has to be, of the events behind `floor`."""
     own = NOTIFICATIONS.c
     rows = await connection.execute(select(own.handler, own.event_seq, own.owner_id, own.id))
-    found = list(_told(effects, reached, [row for row in rows if row.event_seq > floor]))
+    told = [row for row in rows if row.event_seq > floor]
+    found = [flaw for row in told if (flaw := _too_much(effects, reached, row)) is not None]
+    keys = {(row.handler, row.event_seq, row.owner_id) for row in told}
+    found += _too_little(effects, reached, keys, await forgotten(connection))
     found += _summed_up(effects, reached, await read_all(connection, TradeSummary, select(*_SUMMARY)))
     if effects.whole:
         rows = await connection.execute(select(*_SENTIMENT, SENTIMENTS.c.trend, SENTIMENTS.c.trend_seq))
@@ -71,14 +80,6 @@ async def compare(
 
 _SUMMARY = columns(TradeSummaryRow, TradeSummary)
 _SENTIMENT = columns(SentimentRow, Sentiment)
-
-
-def _told(effects: Effects, reached: Mapping[str, Progress], rows: Sequence[Any]) -> Iterator[Flaw]:
-    """Who was told of what."""
-    for row in rows:
-        if (flaw := _too_much(effects, reached, row)) is not None:
-            yield flaw
-    yield from _too_little(effects, reached, {(row.handler, row.event_seq, row.owner_id) for row in rows})
 
 
 def _too_much(effects: Effects, reached: Mapping[str, Progress], row: Any) -> Flaw | None:
@@ -94,12 +95,15 @@ def _too_much(effects: Effects, reached: Mapping[str, Progress], row: Any) -> Fl
     return None
 
 
-def _too_little(effects: Effects, reached: Mapping[str, Progress], told: set[tuple[str, int, UUID]]) -> Iterator[Flaw]:
+def _too_little(
+    effects: Effects, reached: Mapping[str, Progress], told: set[tuple[str, int, UUID]], since: int
+) -> Iterator[Flaw]:
+    """Who was not told of what; of what is not behind `since` that can't be said, as it may be forgotten."""
     handlers = {kind: name for name, kind in TELLS.items()}
     for seq, owner_id in effects.owners.items():
         handler = handlers[effects.types[seq]]
         wish = WISHES.get(handler)
-        if handler not in reached or not reached[handler].owes(seq) or (handler, seq, owner_id) in told:
+        if seq <= since or handler not in reached or not reached[handler].owes(seq) or (handler, seq, owner_id) in told:
             continue
         if wish is None or effects.wished(owner_id, wish, seq):
             yield Flaw(seq, f"the handler {handler} has dealt with it, and its owner was not told")

@@ -107,7 +107,7 @@ async def verify(
         if wrong_end := chain.ends(head.seq, head.hash):
             rebuilt.flaws.append(Flaw(None, wrong_end))
         reached = await done.progress(connection)
-        await _Tables(connection, rebuilt, reached).compare()
+        await _Tables(connection, rebuilt, reached, await done.forgotten(connection)).compare()
         rebuilt.flaws += await done.compare(connection, effects, reached, begin.seq)
     return Verdict(rebuilt.flaws, begin.seq, head.seq, head.hash)
 
@@ -174,10 +174,13 @@ async def one_moment(database: Database) -> AsyncIterator[AsyncConnection]:
 class _Tables:
     """The tables, beside what the log says of them."""
 
-    def __init__(self, connection: AsyncConnection, rebuilt: Rebuilt, reached: Mapping[str, Progress]) -> None:
+    def __init__(
+        self, connection: AsyncConnection, rebuilt: Rebuilt, reached: Mapping[str, Progress], forgotten: int
+    ) -> None:
         self._connection = connection
         self._rebuilt = rebuilt
         self._reached = reached
+        self._forgotten = forgotten
 
     async def compare(self) -> None:
         """Every row of every table; what differs is a flaw that names the last event of it."""
@@ -211,11 +214,13 @@ class _Tables:
             elif fingerprint(kind, written(entity)) != expected.print:
                 self._flaw(expected.seq, await self._difference(name, key, entity, expected.seq, kind))
         for key, expected in left.items():
-            if not self._may_lack(kind, expected.seq):
+            if not self._may_lack(kind, key, expected.seq):
                 self._flaw(expected.seq, f"{name} {_named(key)}: in the log, not in the table")
 
-    def _may_lack(self, kind: AggregateType | None, seq: int) -> bool:
-        """Of a breach it is a handler that writes the row, when it comes to it."""
+    def _may_lack(self, kind: AggregateType | None, key: Any, seq: int) -> bool:
+        """Of a breach it is a handler that writes the row, when it comes to it; a notification may be forgotten."""
+        if kind is AggregateType.NOTIFICATION:
+            return self._forgotten > 0 and key in self._rebuilt.read
         handler = self._reached.get(RISK_LIMIT_BREACHED)
         return kind is AggregateType.RISK_ALERT and (handler is None or not handler.owes(seq))
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from structlog.testing import capture_logs
 
 from graph.app import create_app
 from graph.base import global_id
@@ -228,6 +229,43 @@ async def test_process_when_a_work_fails_to_start_then_those_before_it_are_stopp
         await process.start()
     await process.stop()
     assert story == ["one starts", "two starts", "two stops", "one stops"]
+
+
+@ON_SQLITE
+async def test_process_when_a_work_fails_to_stop_or_takes_for_ever_then_the_others_stop_and_it_is_left(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story: list[str] = []
+
+    class Works:
+        async def start(self) -> None:
+            pass
+
+        async def stop(self) -> None:
+            story.append("stopped")
+
+    class Fails(Works):
+        async def stop(self) -> None:
+            raise RuntimeError("no")
+
+    class Hangs(Works):
+        async def stop(self) -> None:
+            await asyncio.Event().wait()
+
+    process = Process(services, [Works(), Fails(), Works()])
+    await process.start()
+    with capture_logs() as logs:
+        await process.stop()
+    assert story == ["stopped"] * 2
+    assert [(entry["event"], entry["work"]) for entry in logs] == [("work did not stop in order", "Fails")]
+
+    monkeypatch.setattr("graph.process.STOP_S", 0.1)
+    monkeypatch.setattr("graph.process.LEAVE_S", 0.1)
+    process = Process(services, [Hangs()])
+    await process.start()
+    with capture_logs() as logs:
+        await asyncio.wait_for(process.stop(), 30)
+    assert [entry["event"] for entry in logs] == ["not everything stopped in time: connections are dropped"]
 
 
 @ON_SQLITE

@@ -6,14 +6,17 @@ from typing import Any
 import aiosqlite
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from infrastructure.database import Database, Transaction
+from infrastructure.database import Database, DatabaseUnavailable, Transaction
 from infrastructure.settings import Settings
+from infrastructure.statements import Statement
 
 ONE = text("SELECT 1")
+FOR_EVER = text("SELECT pg_sleep(60)")
+SLEEPING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")
 A_WHILE = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT i FROM n")
 
 
@@ -51,6 +54,36 @@ async def test_read_when_cancelled_at_any_turn_and_again_then_every_connection_i
     assert isinstance(database.reader.pool, AsyncAdaptedQueuePool)
     assert database.reader.pool.checkedout() == 0
     assert await ask() == 1
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_abort_when_statements_wait_for_the_server_then_they_end_and_there_are_no_new_ones(
+    settings: Settings, database: Database
+) -> None:
+    async def read() -> None:
+        async with database.read() as connection:
+            await connection.execute(FOR_EVER)
+
+    async def write() -> None:
+        async with database.write() as tx:
+            await tx.execute(FOR_EVER)
+
+    async def hot() -> None:
+        await database.rows(Statement(select(func.pg_sleep(60))))
+
+    asked = [read(), write(), hot()]
+    tasks = [asyncio.ensure_future(each) for each in asked]
+    other = Database(settings)
+    async with asyncio.timeout(30), other.read() as connection:
+        while (await connection.execute(SLEEPING)).scalar_one() < len(tasks):
+            pass
+    await other.close()
+
+    database.abort()
+
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(*tasks, read(), write(), hot(), return_exceptions=True)
+    assert [type(end) for end in ends] == [DatabaseUnavailable] * 6
 
 
 async def _driver(connection: AsyncConnection) -> Any:

@@ -2,23 +2,23 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 
+import resolvers
 from infrastructure.cache import Cache, Load
 from infrastructure.services import Services
-from models.enums import RiskLimitKind, Role, TradingState
+from models.enums import Role, TradingState
 from models.errors import Refused
-from models.people import ProfileChanges
-from resolvers.accounts.commands import grant_role, update_profile
+from resolvers.accounts.commands import grant_role
 from resolvers.accounts.queries import user_by_id
 from resolvers.changes import tags_of
 from resolvers.context import Context, Viewer
 from resolvers.marketdata.queries import InstrumentChoice, instrument, instruments
-from resolvers.orders.commands import cancel_order
 from resolvers.orders.queries import (
     OrderChoice,
     fills_of_order,
@@ -28,8 +28,8 @@ from resolvers.orders.queries import (
     orders_of_portfolio,
 )
 from resolvers.paging import Page, PageArgs
-from resolvers.portfolios.allocations import set_target_allocations, target_allocations
-from resolvers.portfolios.commands import create_portfolio, deposit_cash, update_portfolio, withdraw_cash
+from resolvers.portfolios.allocations import target_allocations
+from resolvers.portfolios.commands import create_portfolio
 from resolvers.portfolios.queries import (
     TransactionChoice,
     market_status,
@@ -41,13 +41,19 @@ from resolvers.portfolios.queries import (
 )
 from resolvers.portfolios.store import PORTFOLIOS
 from resolvers.positions.queries import PositionChoice, positions_of
-from resolvers.risk.commands import pause_trading, remove_risk_limit, resume_trading, set_risk_limit
+from resolvers.registry import HANDLERS, bus_of
+from resolvers.risk.commands import pause_trading
 from resolvers.risk.queries import risk_limits, working_counts
+from tests.support.day import QUIET, Day
+from tests.support.kept import BY_HAND, each_change_is_named, every_kept, everything_kept, writers, writers_in_the_code
+from tests.support.log_race import whole_log
 from tests.support.market import D, Market, Trader, statements
 from tests.support.people import ADDRESS, context_of, signed_up
 from tests.support.processes import another_process
 
 ALL = PageArgs(first=50)
+RELAYED = "FROM events"
+"""What the relay reads meanwhile, too."""
 
 
 def asking(services: Services, viewer: Viewer | None) -> Context:
@@ -102,58 +108,74 @@ async def market(services: Services) -> Market:
     return market
 
 
-async def a_day(trader: Trader) -> Sequence[Callable[[], Awaitable[Any]]]:
-    """One command after the other, of every kind that changes something shown."""
-    ctx, portfolio_id = trader.ctx, trader.portfolio_id
-    working = (await trader.place("BUY", "3", limit="90")).value
-    return [
-        lambda: trader.trade("BUY", "10", "100"),
-        lambda: trader.trade("SELL", "4", "101"),
-        lambda: trader.trade("SELL", "6", "101"),
-        lambda: trader.trade("SELL", "2", "100"),
-        lambda: trader.fill(working, "1", "90"),
-        lambda: cancel_order(ctx, working.id),
-        lambda: deposit_cash(ctx, portfolio_id, D("12.34")),
-        lambda: withdraw_cash(ctx, portfolio_id, D(10)),
-        lambda: update_portfolio(ctx, portfolio_id, "Renamed"),
-        lambda: create_portfolio(ctx, "Another", None, None),
-        lambda: update_profile(ctx, ProfileChanges(first_name="Augusta")),
-        lambda: set_risk_limit(ctx, portfolio_id, RiskLimitKind.MAX_OPEN_ORDERS, D(5)),
-        lambda: remove_risk_limit(ctx, portfolio_id, RiskLimitKind.MAX_OPEN_ORDERS),
-        lambda: set_target_allocations(ctx, portfolio_id, [("AAPL", D("0.5"))]),
-        lambda: pause_trading(ctx, portfolio_id, "a break", None, reduce_only=False),
-        lambda: resume_trading(ctx, portfolio_id),
-    ]
+@pytest.fixture
+async def ada(services: Services, market: Market) -> Trader:
+    """With some cash, and every handler registered."""
+    await bus_of(services).register()
+    return await Trader.with_cash(market.services)
 
 
-async def test_everything_when_any_command_was_done_then_it_is_shown_at_once_as_the_database_has_it(
-    services: Services, market: Market
+def test_kinds_when_they_are_kept_then_each_has_its_own_name_and_what_no_event_changes_is_kept_for_a_minute() -> None:
+    kinds = list({id(kept.kind): kept.kind for kept in every_kept()}.values())
+    names = [kind.name for kind in kinds]
+    assert sorted(names) == sorted({*names})
+    decorated = sum(
+        path.read_text().count("@cached(") + path.read_text().count(" = mine_by_id(")
+        for path in Path(resolvers.__path__[0]).rglob("*.py")
+        if path.name != "loading.py"
+    )
+    assert len([name for name in names if " by " not in name or name.endswith((" by id", " by symbol"))]) == decorated
+    assert set(BY_HAND) <= set(names)
+    for kind in kinds:
+        unchanging = kind.name.removeprefix("count of ").startswith("instruments ")
+        assert (kind.ttl_s <= 60) is unchanging, kind.name
+
+
+async def test_everything_when_anything_is_done_then_an_event_names_it_and_it_is_shown_at_once_as_the_database_has_it(
+    services: Services, market: Market, ada: Trader
 ) -> None:
-    ada = await Trader.with_cash(market.services)
-    viewer = ada.ctx.viewer
-    bare = uncached(services)
-    before = await everything(asking(services, viewer), ada)
+    viewer, bare = ada.ctx.viewer, uncached(services)
+    before, unchanged = await everything_kept(asking(services, viewer)), set[str]()
 
-    for command in await a_day(ada):
-        await command()
-        shown = await everything(asking(services, viewer), ada)
-        assert shown == await everything(asking(bare, viewer), ada)
-        assert shown != before
-        before = shown
-    assert sum(each.memory for each in services.cache.counts.values()) > 50
+    with each_change_is_named(services) as unnamed:
+        async for step in Day(services, market, ada).steps():
+            shown = await everything_kept(asking(services, viewer))
+            assert (step, unnamed) == (step, [])
+            assert shown == await everything_kept(asking(bare, viewer)), step
+            unchanged |= {step} if shown == before else set()
+            before = shown
+
+    assert unchanged == QUIET
+    assert await everything(asking(services, viewer), ada) == await everything(asking(bare, viewer), ada)
+    counts = services.cache.counts
+    assert {kept.kind.name for kept in every_kept() if not counts[kept.kind.name].memory} == set()
 
 
-async def test_everything_when_nothing_changes_then_it_is_read_once(services: Services, market: Market) -> None:
-    ada = await Trader.with_cash(market.services)
-    for command in await a_day(ada):
-        await command()
+@pytest.mark.usefixtures("ada")
+async def test_change_when_no_event_names_it_then_the_watch_over_the_day_says_of_what(services: Services) -> None:
+    with each_change_is_named(services) as unnamed:
+        async with services.database.write() as tx:
+            await tx.execute(update(PORTFOLIOS).values(name="Unsaid"))
+
+    by_owner = "portfolios by owner_id, ascending created_at"
+    assert {*unnamed} == {
+        f"{each} by portfolios"
+        for each in ("holdings of a portfolio", "portfolios by id", by_owner, f"count of {by_owner}")
+    }
+
+
+async def test_everything_when_nothing_changes_then_it_is_read_once(
+    services: Services, market: Market, ada: Trader
+) -> None:
+    async for _step in Day(services, market, ada).steps():
+        pass
     await services.relay.reached(await _head(services))
     first = await everything(asking(services, ada.ctx.viewer), ada)
 
     with statements(services) as seen:
         assert await everything(asking(services, ada.ctx.viewer), ada) == first
 
-    assert seen == []
+    assert [each for each in seen if RELAYED not in each] == []
 
 
 async def test_page_when_processes_have_other_default_sizes_then_each_has_its_own_page_of_the_same_cache(
@@ -176,7 +198,7 @@ async def test_page_when_processes_have_other_default_sizes_then_each_has_its_ow
     with statements(services) as seen:
         assert await found(50, PageArgs()) == (4, False)
         assert await found(9, PageArgs(first=2)) == (2, True)
-    assert seen == []
+    assert [each for each in seen if RELAYED not in each] == []
 
 
 async def _head(services: Services) -> int:
@@ -248,14 +270,41 @@ class Poisoned(Cache):
         raise AssertionError(f"{kind.name} was looked up in the cache")
 
 
+NEVER_IN_A_DAY = {
+    "resolvers/events/archive.py _seal": "nothing kept is made of events",
+    "resolvers/events/archive.py restore_events": "likewise",
+    "resolvers/events/operators.py new_epoch": "likewise",
+    "resolvers/events/replaying.py drop_dead_letters": "nothing kept is made of dead letters",
+    "resolvers/events/snapshots.py keep": "nothing kept is made of snapshots",
+    "resolvers/marketdata/commands.py seed_catalogue": "the catalogue is kept for a minute",
+    "resolvers/marketdata/imports/candles.py import_candles": "no candle is kept",
+    "resolvers/marketdata/imports/instruments.py import_instruments": "the catalogue is kept for a minute",
+    "resolvers/marketdata/imports/quotes.py import_quotes": "no quote is kept",
+    "resolvers/seed/volume.py seed_volume": "into an empty database alone",
+}
+"""What writes, and is no command or what follows from one."""
+
+
 async def test_commands_when_the_cache_lies_then_what_decides_money_and_risk_is_none_the_worse(
+    services: Services, market: Market, ada: Trader
+) -> None:
+    """All of them, and every handler: a new one has to have its step in the day."""
+    poisoned = dataclasses.replace(services, cache=Poisoned(services.settings, None, tags_of))
+    with writers() as seen:
+        async for _step in Day(poisoned, market, ada).steps():
+            pass
+
+    assert writers_in_the_code() - seen == set(NEVER_IN_A_DAY)
+    happened = {event.type for event in await whole_log(services.database)}
+    assert [handler.name for handler in HANDLERS if not handler.types <= happened] == []
+
+
+async def test_order_when_the_cache_lies_about_the_funds_then_it_is_refused_all_the_same(
     services: Services, market: Market
 ) -> None:
     ada = await Trader.with_cash(market.services, "5000")
     ada.ctx.services = dataclasses.replace(services, cache=Poisoned(services.settings, None, tags_of))
 
-    for command in await a_day(ada):
-        await command()
     with pytest.raises(Refused, match="buying power"):
         await ada.place("BUY", "100", limit="100")
 

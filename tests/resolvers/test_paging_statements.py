@@ -91,6 +91,7 @@ async def test_list_when_it_is_asked_for_by_ever_other_words_then_its_statement_
     services: Services, ada: Trader
 ) -> None:
     order = await ada.trade("BUY", "1", "100")
+    await services.relay.stop()  # it reads on its own account
     for name, ask in lists(ada, order).items():
         sizes = set()
         with compilations() as compiled:
@@ -136,6 +137,7 @@ async def test_list_when_too_many_of_its_statements_are_kept_then_the_one_that_w
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await seed_catalogue(services)
+    await services.relay.stop()  # likewise
     monkeypatch.setattr(paging, "STATEMENTS_MAX", 2)
     catalogue = Listing(InstrumentRow, Instrument, ("symbol",), owned=False)
     forwards, behind, backwards = PageArgs(first=1), PageArgs(first=1, after=paging.encode(["AAPL"])), PageArgs(last=1)

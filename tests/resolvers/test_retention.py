@@ -1,9 +1,12 @@
 """What may leave the log: nothing that a handler has still to deal with, and all else."""
 
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from infrastructure.bus import CHECKPOINTS, DEAD_LETTERS, Bus, Handler, checkpoint, move
 from infrastructure.database import Transaction
@@ -13,9 +16,12 @@ from models.enums import EventType as On
 from models.errors import Refused
 from models.events import RecordedEvent
 from models.handling import Checkpoint, DeadLetter
-from resolvers.events.archive import archive_events
+from resolvers.events.archive import archive_events, restore_events
+from resolvers.events.books import SNAPSHOTS
+from resolvers.events.history import history
 from resolvers.events.replaying import drop_dead_letters
 from resolvers.events.retention import Limit, limit_of
+from resolvers.events.snapshots import take_snapshots
 from resolvers.events.verify import verify
 from resolvers.registry import HANDLERS, bus_of
 from resolvers.risk.commands import pause_trading
@@ -150,3 +156,40 @@ async def test_handler_when_the_log_is_archived_beyond_its_checkpoint_then_it_go
     finally:
         await bus.stop()
     assert (await checkpoint(services, "idle")).seq == end + 1
+
+
+async def test_archive_when_snapshots_lie_within_it_then_they_go_and_history_is_right_also_when_it_comes_back(
+    services: Services, clock: ManualClock, tmp_path: Path
+) -> None:
+    services = replace(services, settings=services.settings.model_copy(update={"snapshot_every": 2}))
+    market = await Market.open(services)
+    await market.quote("AAPL", "100", "100.1", previous="100")
+    trader = await Trader.with_cash(services)
+    moments = []
+    for _ in range(6):
+        await trader.trade("BUY", "1", "100")
+        moments.append(clock.now())
+        clock.advance(hours=1)
+    await take_snapshots(services, trader.portfolio_id)
+    before = await cash_at(trader, moments)
+    size = (await head(services)) // 3 + 1
+    assert len(await snapshots(services)) > 3
+
+    sealed = await archive_events(services, HANDLERS, clock.now(), tmp_path, size=size)
+
+    assert await snapshots(services) == [each.last_seq for each in sealed]
+    assert len(sealed) == 3
+    await restore_events(services, tmp_path, every=False)
+    assert (await cash_at(trader, moments[-2:])) == before[-2:]
+    await restore_events(services, tmp_path, every=True)
+    assert await cash_at(trader, moments) == before
+
+
+async def cash_at(trader: Trader, moments: list[datetime]) -> list[Decimal]:
+    trader.ctx.renew()
+    return [(await history(trader.ctx, await trader.portfolio(), moment)).cash for moment in moments]
+
+
+async def snapshots(services: Services) -> list[int]:
+    async with services.database.read() as connection:
+        return list(await connection.scalars(select(SNAPSHOTS.c.seq).order_by(SNAPSHOTS.c.seq)))
