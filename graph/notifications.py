@@ -34,12 +34,12 @@ from resolvers.events import streams
 from resolvers.paging import Page
 
 
-async def _subject(parent: strawberry.Parent[domain.Notification], info: Info) -> object:
+def _subject(parent: strawberry.Parent[domain.Notification], info: Info) -> object:
     from graph.nodes import found  # noqa: PLC0415 - reason: nodes knows every type of node, this one too
 
     if parent.subject_type is None or parent.subject_id is None:
         return None
-    return await found(info.context, global_id(parent.subject_type, parent.subject_id), "subject")
+    return found(info.context, global_id(parent.subject_type, parent.subject_id), "subject")
 
 
 @strawberry.type(description="Something that a user was told of.")

@@ -44,6 +44,7 @@ from models.enums import TransactionKind
 from models.marketdata import Instrument as Listed
 from models.orders import Fill, Order
 from models.positions import Position
+from resolvers.context import made_of
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import cursor_of
 from resolvers.marketdata.queries import instrument
@@ -144,13 +145,13 @@ At = Annotated[
 ]
 
 
-async def _valuation(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Worth | None:
-    return await queries.worth(info.context, parent.id)
+def _valuation(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[Worth | None]:
+    return queries.worth(info.context, parent.id)
 
 
-async def _buying_power(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Decimal | None:
-    worth = await queries.worth(info.context, parent.id)
-    return None if worth is None else worth.buying_power
+def _buying_power(parent: strawberry.Parent[domain.Portfolio], info: Info) -> Awaitable[Decimal | None]:
+    worth = queries.worth(info.context, parent.id)
+    return made_of(worth, lambda worth: None if worth is None else worth.buying_power)
 
 
 def _positions(

@@ -1,5 +1,6 @@
 """Positions on the wire."""
 
+import operator
 from collections.abc import Awaitable
 from datetime import datetime
 from decimal import Decimal
@@ -15,22 +16,19 @@ from models.enums import PositionSide
 from models.errors import BadRequest
 from models.facts import PositionAsOf
 from models.trades import TradeSummary as DomainSummary
-from models.valuation import PositionMark
-from resolvers.context import LOAD_MAX
+from resolvers.context import LOAD_MAX, made_of
 from resolvers.portfolios.queries import marked
 from resolvers.positions import queries
 
 
-async def _mark(position: domain.Position, info: Info) -> PositionMark:
-    # A position as of an event says what it was worth then.
-    return position.mark if isinstance(position, PositionAsOf) else await marked(info.context, position)
-
-
 def _marked(name: str, description: str) -> Any:
     """A field of a position's mark."""
+    figure = operator.attrgetter(name)
 
-    async def resolve(parent: strawberry.Parent[domain.Position], info: Info) -> Any:
-        return getattr(await _mark(parent, info), name)
+    def resolve(parent: strawberry.Parent[domain.Position], info: Info) -> Any:
+        if isinstance(parent, PositionAsOf):  # which says what it was worth then
+            return figure(parent.mark)
+        return made_of(marked(info.context, parent), figure)
 
     return resolved(resolve, description)
 
@@ -50,8 +48,8 @@ class TradeSummary:
     held_seconds: int = strawberry.field(description="For how long it was held.")
 
 
-def _trade_summary(parent: strawberry.Parent[domain.Position], info: Info) -> Awaitable[DomainSummary | None]:
-    return queries.trade_summary(info.context, parent)
+def _trade_summary(parent: strawberry.Parent[domain.Position], info: Info) -> Awaitable[DomainSummary | None] | None:
+    return None if parent.closed_at is None else queries.trade_summary(info.context, parent)
 
 
 @strawberry.type(description="One cycle of holding an instrument, from flat to flat.")

@@ -19,6 +19,8 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Batch = Callable[["Context", Sequence[K]], Awaitable[list[V]]]
 
+M = TypeVar("M")
+
 LOAD_MAX = 500
 """Keys in one statement of a loader."""
 
@@ -62,6 +64,27 @@ class Reader(Protocol):
         May not wait, and may not raise.
         """
         ...
+
+
+def made_of(loaded: "asyncio.Future[V]", make: Callable[[V], M]) -> "asyncio.Future[M]":
+    """What `make` makes of a value that is being loaded, without a task or a coroutine of its own."""
+    made: asyncio.Future[M] = loaded.get_loop().create_future()
+
+    def came(loaded: "asyncio.Future[V]") -> None:
+        if loaded.cancelled():
+            made.cancel()
+        elif made.cancelled():
+            loaded.exception()  # seen, though nobody waits for it any more
+        elif error := loaded.exception():
+            made.set_exception(error)
+        else:
+            try:
+                made.set_result(make(loaded.result()))
+            except Exception as error:  # noqa: BLE001 - reason: whoever waits gets it
+                made.set_exception(error)
+
+    loaded.add_done_callback(came)
+    return made
 
 
 @dataclass

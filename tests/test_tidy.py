@@ -28,6 +28,7 @@ CATCHES_ALL = {
     "graph/wire/http.py": "whatever goes wrong before an operation is said in JSON, masked and logged",
     "graph/wire/pipeline.py": "whatever an operation raises is said to its caller, masked and logged",
     "graph/wire/sse.py": "a response that has begun can say what goes wrong only as an event; masked and logged",
+    "resolvers/context.py": "what can't be made of a loaded value fails who waits for it",
     "infrastructure/background.py": "a background task's failure is logged; it never ends the task unseen",
 }
 # The files of models, resolvers and graph that may make a float, each with its reason.

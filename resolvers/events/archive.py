@@ -24,7 +24,7 @@ from models.enums import ErrorCode
 from models.errors import Fault, Refused
 from models.events import EventFilter, RecordedEvent
 from models.payloads import moment_text
-from resolvers.events.books import SNAPSHOTS, Archived, books_at
+from resolvers.events.books import SNAPSHOTS, Archived, Reach, books_at
 from resolvers.events.retention import limit_of
 from resolvers.events.snapshots import keep
 
@@ -123,7 +123,7 @@ async def _keep_books(services: Services, segment: Segment) -> None:
     async with services.database.read() as connection:
         portfolio_ids = list((await connection.execute(chosen)).scalars())
     for portfolio_id in portfolio_ids:
-        [book] = (await books_at(services.database, [portfolio_id], seq_max=segment.last_seq)).values()
+        [book] = (await books_at(services.database, [portfolio_id], Reach(seq_max=segment.last_seq))).values()
         if isinstance(book, Archived):
             raise book
         if book is not None:

@@ -3,7 +3,7 @@
 import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
@@ -39,18 +39,39 @@ class Archived(Exception):  # noqa: N818 - reason: an answer, not an error of th
         self.since = since
 
 
-async def books_at(
-    database: Database, portfolio_ids: Iterable[UUID], moment: datetime = EVER, seq_max: int = SEQ_MAX
-) -> dict[UUID, Book | Archived | None]:
-    """Each portfolio behind its last event up to `seq_max`, and before the first that happened after `moment`.
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Up to where a book is told: events up to `seq_max`, and before the first that happened after `moment`.
 
-    None for one that was not there yet.
+    What says that it happened after `to_come`, when that is still to come, was recorded by a clock that was wrong: what
+    happened by then, and is behind it in the log, tells that it had happened too.
     """
+
+    moment: datetime = EVER
+    seq_max: int = SEQ_MAX
+    to_come: datetime = EVER
+
+    def within(self, events: Iterable[RecordedEvent]) -> list[RecordedEvent]:
+        """The first of them, as far as it goes."""
+        return list(takewhile(lambda each: each.seq <= self.seq_max and self._may_have_happened(each), events))
+
+    def sure(self, events: Sequence[RecordedEvent]) -> int:
+        """How many of them had happened: all up to the last whose time says so."""
+        return max((count for count, each in enumerate(events, 1) if each.occurred_at <= self.moment), default=0)
+
+    def _may_have_happened(self, event: RecordedEvent) -> bool:
+        return event.occurred_at <= self.moment or event.occurred_at > self.to_come
+
+
+async def books_at(
+    database: Database, portfolio_ids: Iterable[UUID], reach: Reach
+) -> dict[UUID, Book | Archived | None]:
+    """Each portfolio as far as `reach` goes; None for one that was not there yet."""
     found: dict[UUID, Book | Archived | None] = {}
     left = list(portfolio_ids)
     for _try in range(2):
-        bases = await nearest(database, left, moment, seq_max)
-        books = await _continued(database, left, bases, moment, seq_max)
+        bases = await nearest(database, left, reach)
+        books = await _continued(database, left, bases, reach)
         # Afterwards, as what was archived meanwhile is missing too; then there is a later snapshot to begin with.
         archived = await database.rows(LAST_ARCHIVED)
         end = archived[0][0] if archived else 0
@@ -65,30 +86,32 @@ async def books_at(
     return found
 
 
-async def nearest(
-    database: Database, portfolio_ids: Sequence[UUID], moment: datetime = EVER, seq_max: int = SEQ_MAX
-) -> dict[UUID, Book]:
+async def nearest(database: Database, portfolio_ids: Sequence[UUID], reach: Reach) -> dict[UUID, Book]:
     """The last snapshot up to there of those that have one."""
-    rows = await database.rows(_NEAREST, ids=portfolio_ids, moment=moment, seq=seq_max)
+    rows = await database.rows(_NEAREST, ids=portfolio_ids, moment=reach.moment, seq=reach.seq_max)
     return {key: read(Book, orjson.loads(state)) for key, state in rows if state is not None}
 
 
 async def _continued(
-    database: Database, portfolio_ids: Sequence[UUID], bases: Mapping[UUID, Book], moment: datetime, seq_max: int
+    database: Database, portfolio_ids: Sequence[UUID], bases: Mapping[UUID, Book], reach: Reach
 ) -> dict[UUID, Book]:
     """The books after what the log has behind them, up to there."""
     books, left = dict(bases), list(portfolio_ids)
+    places = {key: book.seq for key, book in bases.items()}
+    unsure: dict[UUID, list[RecordedEvent]] = {}
     while left:
         size = min(BATCH, max(ROWS_MAX // len(left), 1))
         events: dict[UUID, list[RecordedEvent]] = defaultdict(list)
-        behind = [books[key].seq if key in books else 0 for key in left]
+        behind = [places.get(key, 0) for key in left]
         for row in await database.rows(_booked(database.dialect), parents=left, behind=behind, size=size):
             events[row[-1]].append(RecordedEvent(*row[:-1]))
         for key, some in events.items():
-            taken = list(takewhile(lambda each: each.seq <= seq_max and each.occurred_at <= moment, some))
-            if (book := folded(books.get(key), taken)) is not None:
+            events[key] = taken = reach.within(some)
+            both = [*unsure.get(key, ()), *taken]
+            sure = reach.sure(both)
+            unsure[key], places[key] = both[sure:], some[-1].seq
+            if (book := folded(books.get(key), both[:sure])) is not None:
                 books[key] = book
-            events[key] = taken
         left = [key for key in left if len(events[key]) == size]
     return books
 

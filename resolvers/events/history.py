@@ -17,11 +17,12 @@ from models.portfolios import Portfolio
 from models.positions import Position, day_of
 from models.valuation import Valuation
 from resolvers.context import Context
-from resolvers.events.books import Archived, books_at
+from resolvers.events.books import EVER, Archived, Reach, books_at
 from resolvers.events.queries import cursor_of
 
 AHEAD_MAX = timedelta(minutes=1)
-"""How far a caller's clock may be ahead of this one: what it takes for now is answered as of now."""
+"""How far a clock may be ahead of this one: what a caller takes for now is answered as of now, and of an event that is
+still to come by more than that the time says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,12 @@ async def history(ctx: Context, portfolio: Portfolio, at: datetime) -> Portfolio
     now = ctx.now
     if at > now + AHEAD_MAX:
         raise BadRequest(f"`at` is in the future: here it is {moment_text(now)}.", "at")
+    # As of now is all that there is, whatever clocks say of it.
+    reach = EVER if at >= now else at
     if at > now:
         at = await ctx.load(moments, at)
     try:
-        book = await ctx.load(books_by_moment, (portfolio.id, at))
+        book = await ctx.load(books_by_moment, (portfolio.id, reach))
     except Archived as archived:
         raise BadRequest(f"`at` is archived: history begins at {moment_text(archived.since)}.", "at") from None
     if book is None:
@@ -81,10 +84,11 @@ async def books_by_moment(ctx: Context, keys: Sequence[tuple[UUID, datetime]]) -
 
     Who asked for one that is archived gets `Archived` raised.
     """
-    asked: dict[datetime, list[UUID]] = defaultdict(list)
+    asked, to_come = defaultdict[datetime, list[UUID]](list), ctx.now + AHEAD_MAX
     for portfolio_id, moment in keys:
         asked[moment].append(portfolio_id)
-    found = {moment: await books_at(ctx.services.database, ids, moment) for moment, ids in asked.items()}
+    reaches = {moment: Reach(moment, to_come=to_come) for moment in asked}
+    found = {moment: await books_at(ctx.services.database, ids, reaches[moment]) for moment, ids in asked.items()}
     # The loader raises an exception that it is given.
     return [cast("Book | None", found[moment][portfolio_id]) for portfolio_id, moment in keys]
 

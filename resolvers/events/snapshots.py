@@ -15,7 +15,7 @@ from models.books import BOOKED, Book, folded
 from models.cursors import CursorExpired
 from models.events import EventFilter
 from models.payloads import canonical, written
-from resolvers.events.books import SNAPSHOTS, nearest
+from resolvers.events.books import SNAPSHOTS, Reach, nearest
 
 
 def _booked(portfolio_id: UUID) -> EventFilter:
@@ -23,7 +23,7 @@ def _booked(portfolio_id: UUID) -> EventFilter:
 
 
 async def _kept_last(services: Services, portfolio_id: UUID) -> Book | None:
-    return (await nearest(services.database, [portfolio_id])).get(portfolio_id)
+    return (await nearest(services.database, [portfolio_id], Reach())).get(portfolio_id)
 
 
 async def take_snapshots(services: Services, portfolio_id: UUID) -> int:

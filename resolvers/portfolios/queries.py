@@ -1,5 +1,6 @@
 """What can be asked of portfolios."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from models.positions import Position
 from models.valuation import PositionMark, mark
 from resolvers.caching import Kept
 from resolvers.changes import PORTFOLIO
-from resolvers.context import Context
+from resolvers.context import Context, made_of
 from resolvers.paging import Listing, Page, PageArgs
 from resolvers.portfolios.loaders import (
     PORTFOLIOS_OF_USER,
@@ -80,25 +81,35 @@ def transaction(ctx: Context, transaction_id: UUID) -> Awaitable[Transaction | N
     return ctx.load_own(transactions_by_id, transaction_id)
 
 
-def worth(ctx: Context, portfolio_id: UUID) -> Awaitable[Worth | None]:
+def worth(ctx: Context, portfolio_id: UUID) -> asyncio.Future[Worth | None]:
     """What a portfolio of the viewer's is worth at the latest prices."""
     return ctx.load(worth_by_portfolio, portfolio_id)
 
 
-async def marked(ctx: Context, position: Position) -> PositionMark:
+async def marks(ctx: Context, positions: Sequence[Position]) -> list[PositionMark]:
+    """A loader's batch: positions at the latest prices, and their shares of their portfolios."""
+    ids = list({each.portfolio_id for each in positions})
+    worths = dict(zip(ids, await ctx.load_many(worth_by_portfolio, ids), strict=True))
+    totals = {key: None if found is None else found.valuation.total_value for key, found in worths.items()}
+    quotes, now = ctx.services.quotes, ctx.now
+    return [mark(each, quotes.get(each.symbol), now, totals[each.portfolio_id]) for each in positions]
+
+
+def marked(ctx: Context, position: Position) -> asyncio.Future[PositionMark]:
     """A position at the latest price, and its share of the portfolio."""
-    found = await ctx.load(worth_by_portfolio, position.portfolio_id)
-    total = None if found is None else found.valuation.total_value
-    return mark(position, ctx.services.quotes.get(position.symbol), ctx.now, total)
+    return ctx.load(marks, position)
 
 
-def market_status(ctx: Context) -> Awaitable[TradingStatus]:
+def market_status(ctx: Context) -> asyncio.Future[TradingStatus]:
     """What trading is let through for everybody."""
     return ctx.load(market_statuses, 0)
 
 
-async def trading_status(ctx: Context, portfolio: Portfolio) -> TradingStatus:
+def trading_status(ctx: Context, portfolio: Portfolio) -> asyncio.Future[TradingStatus]:
     """What trading is let through in a portfolio: the stricter of its own state and the market's."""
-    market = await market_status(ctx)
     own = portfolio.trading_state
-    return status_of(portfolio) if stricter(own, market.state) is own else market
+
+    def strictest(market: TradingStatus) -> TradingStatus:
+        return status_of(portfolio) if stricter(own, market.state) is own else market
+
+    return made_of(market_status(ctx), strictest)

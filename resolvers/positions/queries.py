@@ -66,6 +66,6 @@ async def held_now(ctx: Context, portfolio_id: UUID) -> tuple[int, list[Position
     return rows[0][0], [Position(*row[1:]) for row in rows if row[1] is not None]
 
 
-async def trade_summary(ctx: Context, parent: Position) -> TradeSummary | None:
+def trade_summary(ctx: Context, parent: Position) -> Awaitable[TradeSummary | None]:
     """The summary of a position of the viewer's; none while it is open, and until its closing was dealt with."""
-    return None if parent.closed_at is None else await ctx.load(summaries_by_position, parent.id)
+    return ctx.load(summaries_by_position, parent.id)

@@ -22,7 +22,7 @@ from models.enums import CandleInterval
 from models.errors import BadRequest, Refused
 from models.events import EventFilter, RecordedEvent
 from resolvers.events import books
-from resolvers.events.books import SNAPSHOTS
+from resolvers.events.books import SNAPSHOTS, Reach
 from resolvers.events.history import PortfolioSnapshot, history
 from resolvers.events.queries import place_of
 from resolvers.events.snapshots import Snapshots, take_snapshots
@@ -33,6 +33,7 @@ from tests.support.clock import ManualClock
 from tests.support.market import D, Market, Trader
 
 DAY, MINUTE = CandleInterval.ONE_DAY, CandleInterval.ONE_MINUTE
+SECOND = timedelta(seconds=1)
 
 
 async def then(trader: Trader, at: datetime) -> PortfolioSnapshot:
@@ -163,6 +164,34 @@ async def test_history_when_the_moment_is_before_the_portfolio_or_in_the_future_
         await then(trader, clock.now() + timedelta(minutes=2))
 
 
+@pytest.mark.parametrize("batch", [1, 500])
+async def test_history_when_a_clock_was_an_hour_ahead_then_what_came_since_shows_all_the_same(
+    services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(books, "BATCH", batch)
+    market, trader = await Market.open(services), await Trader.with_cash(services)
+    await market.quote("AAPL", "99.99", "100.01")
+
+    async def held(at: datetime) -> Decimal:
+        [position] = (await then(trader, at)).positions
+        return position.quantity
+
+    await trader.trade("BUY", "1", "100")
+    begun = clock.now()
+    clock.advance(hours=1)
+    await trader.trade("BUY", "1", "100")
+    clock.advance(minutes=-50)
+    # That it happened is known as of now; when it did is not, as nothing came behind it.
+    assert [await held(at) for at in (clock.now(), clock.now() - SECOND)] == [D(2), D(1)]
+    await trader.trade("BUY", "1", "100")
+    clock.advance(minutes=1)
+    for at in (clock.now(), clock.now() - SECOND, clock.now() - timedelta(minutes=1)):
+        assert await held(at) == D(3)
+    assert await held(begun + SECOND) == D(1)
+    clock.advance(hours=2)
+    assert [await held(at) for at in (begun + SECOND, clock.now() - SECOND)] == [D(1), D(3)]
+
+
 def candle(symbol: str, interval: CandleInterval, opened_at: datetime, close: str) -> Candle:
     return Candle(symbol, interval, opened_at, D(close), D(close), D(close), D(close), D(1))
 
@@ -261,8 +290,8 @@ async def test_history_when_many_are_asked_for_at_once_then_each_is_as_it_is_by_
     ids = [trader.portfolio_id for trader in many]
 
     for moment in moments:
-        together = await books.books_at(services.database, ids, moment)
-        alone = [await books.books_at(services.database, [each], moment) for each in ids]
+        together = await books.books_at(services.database, ids, Reach(moment))
+        alone = [await books.books_at(services.database, [each], Reach(moment)) for each in ids]
         assert together == {key: book for found in alone for key, book in found.items()}
         assert [found[each] for each, found in zip(ids, alone, strict=True)] != [None] * 4
 
