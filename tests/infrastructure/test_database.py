@@ -274,17 +274,6 @@ async def test_write_when_a_statement_or_a_lock_takes_too_long_then_it_is_unavai
 
 
 @only_postgresql
-async def test_write_when_handlers_have_longer_than_statements_then_the_server_cuts_no_transaction_off_before(
-    settings: Settings,
-) -> None:
-    database = Database(settings.model_copy(update={"statement_timeout_ms": 1000, "handler_timeout_ms": 3000}))
-    async with database.write() as transaction:
-        shown = await transaction.execute(text("SHOW idle_in_transaction_session_timeout"))
-        assert shown.scalar_one() == "6s"
-    await database.close()
-
-
-@only_postgresql
 async def test_write_when_unhurried_then_neither_server_nor_driver_ends_a_long_statement(settings: Settings) -> None:
     hasty = Database(settings.model_copy(update={"statement_timeout_ms": 100}))
     async with hasty.write(unhurried=True) as transaction:
