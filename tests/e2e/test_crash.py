@@ -95,7 +95,7 @@ async def test_postgresql_when_killed_under_load_then_writes_are_refused_clearly
                     assert (await client.http.get("/healthz")).status_code == 200
                     lacking = await client.http.get("/readyz")
                     assert lacking.status_code == 503
-                    assert set(lacking.json()["lacking"]) - {"log"} == {"database"}  # the log as soon as it is looked at
+                    assert set(lacking.json()["lacking"]) - {"log"} == {"database"}  # that as soon as it is read
                     await asyncio.to_thread(postgres.restart)
                 await load.more(30)
             await settle(client, load)
