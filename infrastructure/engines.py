@@ -64,13 +64,15 @@ def _pragmas(connection: Any, *pragmas: str) -> None:
 
 def _server(settings: Settings) -> dict[str, str]:
     """What each session is told."""
+    # A handler that waits in its transaction is ended by its own time: one that is cut off would look like an outage.
+    idle_ms = 2 * max(settings.statement_timeout_ms, round(settings.handler_s * 1000))
     return {
         "application_name": "tradegraph",
         "jit": "off",
         "timezone": "UTC",
         "statement_timeout": str(settings.statement_timeout_ms),
         "lock_timeout": str(settings.lock_timeout_ms),
-        "idle_in_transaction_session_timeout": str(2 * settings.statement_timeout_ms),
+        "idle_in_transaction_session_timeout": str(idle_ms),
     }
 
 

@@ -25,8 +25,6 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 )
-
-
 COMPLETE = b"event: complete\ndata:\n\n"
 
 
@@ -86,8 +84,6 @@ class EventStream(Channel):
     async def _until_sent(self) -> None:
         await self._outbox.room()
         self._finish()
-
-    # ------------------------------------------------------------
 
     async def _watch(self, ctx: Context) -> None:
         if ctx.viewer is not None:

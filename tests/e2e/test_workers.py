@@ -34,8 +34,8 @@ async def test_workers_when_killed_at_random_under_load_then_each_effect_happens
                     worker.kill()
                     await worker.start()
                 await load.more(20)
-            await until(lambda: all_settled(client, load.account))
-            await until(lambda: dealt_with(database))
+            await until(lambda: all_settled(client, load.account), seconds=180)
+            await until(lambda: dealt_with(database), seconds=180)
         await check_told(database)
     finally:
         await database.close()

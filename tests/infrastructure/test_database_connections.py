@@ -121,3 +121,14 @@ async def test_write_when_cancelled_in_mid_statement_while_a_cursor_lives_on_the
     async with asyncio.timeout(3), database.write() as transaction:
         await transaction.execute(ONE)
     assert cursors
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_write_when_handlers_have_longer_than_statements_then_the_server_cuts_no_transaction_off_before(
+    settings: Settings,
+) -> None:
+    database = Database(settings.model_copy(update={"statement_timeout_ms": 1000, "handler_timeout_ms": 3000}))
+    async with database.write() as transaction:
+        shown = await transaction.execute(text("SHOW idle_in_transaction_session_timeout"))
+        assert shown.scalar_one() == "6s"
+    await database.close()

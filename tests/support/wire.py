@@ -26,7 +26,7 @@ from resolvers.context import Context
 from resolvers.signed_in import SignIn
 
 SUBPROTOCOL = websockets.Subprotocol("graphql-transport-ws")
-WAIT_S_MAX = 10.0
+WAIT_S_MAX = 60.0
 
 
 @dataclass

@@ -58,11 +58,6 @@ class Operation(Channel):
         if self._subscription is not None:
             await self._subscription.close()
 
-    # ------------------------------------------------------------ where a subscription's events go
-
-    def _message(self, event: Event) -> Message:
-        return {"type": "websocket.send", "text": f"{self._head}{event.text}}}"}
-
     def end(self, answer: Answer | None) -> None:
         """Say so, and be forgotten."""
         if self._ended:
@@ -74,7 +69,8 @@ class Operation(Channel):
             self._outbox.put(said("error", id=self._id, payload=answer.errors))
         self._over(self._id)
 
-    # ------------------------------------------------------------
+    def _message(self, event: Event) -> Message:
+        return {"type": "websocket.send", "text": f"{self._head}{event.text}}}"}
 
     async def _run(self, begin: Callable[[], Awaitable[Context]]) -> None:
         opened = await self._fanout.opened(self._request, begin)

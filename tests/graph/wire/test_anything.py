@@ -245,7 +245,7 @@ async def test_handshake_when_its_headers_are_anything_then_it_is_answered_and_n
 
     async with server_of(app) as server:
 
-        @settings(EXAMPLES, max_examples=200)
+        @settings(EXAMPLES, max_examples=100)
         @given(handshakes)
         def anything(given: dict[bytes, bytes]) -> None:
             answer = asyncio.run_coroutine_threadsafe(answered(server, given), loop).result(WAIT_S_MAX)
