@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement
 from models.notifications import Notification, NotificationRow
 from resolvers.alerts.store import NOTIFICATIONS
 from resolvers.context import Context
-from resolvers.loading import mine_by_id
+from resolvers.loading import mine_now_by_id
 from resolvers.paging import Listing, Page, PageArgs
 
 
@@ -24,7 +24,8 @@ def _conditions(chosen: NotificationChoice) -> Sequence[ColumnElement[bool]]:
     return [NOTIFICATIONS.c.read_at.is_(None)] if chosen.unread_only else []
 
 
-notifications_by_id = mine_by_id(NotificationRow, Notification)
+# Those that were read long ago are forgotten without an event.
+notifications_by_id = mine_now_by_id(NotificationRow, Notification)
 
 NOTIFICATIONS_OF_USER = Listing(
     NotificationRow, Notification, ("created_at", "id"), parent="owner_id", descending=True, conditions=_conditions

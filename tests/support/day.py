@@ -23,6 +23,7 @@ from resolvers.accounts.commands import (
     update_profile,
 )
 from resolvers.alerts.commands import mark_notifications_read
+from resolvers.alerts.forgetting import forget_some
 from resolvers.alerts.market_alerts import (
     arm_market_alert,
     create_market_alert,
@@ -61,6 +62,7 @@ from tests.support.people import ADDRESS, PASSWORD, context_of, signed_up
 
 QUIET = {"preview", "what follows from trading", "watch", "arm", "watch no longer", "acknowledge"}
 QUIET |= {"key", "revoke key", "login", "refresh", "logout", "logout everywhere"}
+QUIET |= {"read", "forget", "what follows from a pause", "go off", "feel"}  # notifications alone
 """Steps that change nothing of what may be kept."""
 
 
@@ -186,6 +188,10 @@ class Day:
         told_of = await told(self.services, owner_id=ctx.owner_id)
         await mark_notifications_read(ctx, [each.id for each in told_of])
         yield "read"
+        self._pass(minutes=1)
+        assert await forget_some(self.services, 0) == len(told_of)
+        await self._quoted()
+        yield "forget"
 
     async def _pauses(self) -> AsyncIterator[str]:
         ctx, mine = self.ada.ctx, self.ada.portfolio_id

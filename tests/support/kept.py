@@ -174,12 +174,13 @@ async def everything_kept(ctx: Context) -> dict[tuple[str, Hashable], Any]:
     kinds = every_kept()
     async with ctx.services.database.read() as connection:
         state = await _state(connection, {source.table for kept in kinds for source in kept.sources})
-    asked: dict[tuple[str, Hashable], Any] = {}
+    shown: dict[tuple[str, Hashable], Any] = {}
     for kept in kinds:
-        keys = {source.key(row, ctx.services) for source in kept.sources for row in state[source.table].values()}
-        asked |= {(kept.kind.name, key): kept.ask(ctx, key) for key in keys}
-    # Together, so that it takes no more statements than there are kinds.
-    return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
+        keys = list({source.key(row, ctx.services) for source in kept.sources for row in state[source.table].values()})
+        # Together, so that it takes one statement.
+        found = await asyncio.gather(*(kept.ask(ctx, key) for key in keys))
+        shown |= {(kept.kind.name, key): each for key, each in zip(keys, found, strict=True)}
+    return shown
 
 
 @contextmanager
