@@ -118,7 +118,7 @@ def test_serve_when_it_listens_then_it_says_where_and_the_demo_login(
     result = RUN.invoke(app, ["serve"])
     assert (result.exit_code, capsys.readouterr().err) == (0, "")
     config = seen["config"]
-    assert (config.ws_max_size, config.ws_per_message_deflate, config.timeout_graceful_shutdown) == (65536, False, 10)
+    assert (config.ws_max_size, config.ws_per_message_deflate, config.timeout_graceful_shutdown) == (65536, False, 5)
     assert "http://127.0.0.1:" in seen["banner"]
     assert ":0/graphql" not in seen["banner"]
     assert "demo@tradegraph.dev / demo-password" in seen["banner"]

@@ -149,7 +149,7 @@ async def test_attack_when_a_mutation_comes_by_get_then_nothing_is_done(limited:
         response, spent = await cpu_s(lambda: client.http.get("/graphql", params={"query": f"mutation {{ {good} }}"}))
         [error] = response.json()["errors"]
         assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
-        assert error["message"] == "Only queries come by GET: send a POST."
+        assert error["message"] == "Only queries come by GET, and subscriptions as events: send a POST."
         assert spent < CPU_S_MAX
         assert len(await whole_log(services.database)) == before
         assert (await client.data(VIEWER)) == {"viewer": None}
