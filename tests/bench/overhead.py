@@ -35,8 +35,8 @@ from tests.bench.wire import Wire
 from tests.support.house import migrated, settings_for
 from tests.support.wire import SUBPROTOCOL
 
-ROUNDS, REQUESTS, WARM_UP = 9, 1000, 500
-AT_ONCE = 16
+ROUNDS, REQUESTS, WARM_UP = 9, 1024, 512
+AT_ONCE = (16, 64)
 ASKED = {"query": "{ __typename }"}
 DATA = {"data": {"__typename": "Query"}}
 CONSTANT = orjson.dumps(DATA)
@@ -93,7 +93,7 @@ def _by_http(address: str, token: str, connections: int = 1) -> Any:
         request = wires[0].request("/graphql", ASKED)
 
         def asked(requests: int) -> None:
-            for _ in range(requests // connections):
+            for _ in range(-(-requests // connections)):
                 for wire in wires:
                     wire.send(request)
                 for wire in wires:
@@ -121,7 +121,7 @@ def _by_websocket(address: str, token: str) -> Any:
 
 WAYS: dict[str, Callable[[str, str], Asked]] = {
     "HTTP, one after the other": _by_http,
-    f"HTTP, {AT_ONCE} at once": partial(_by_http, connections=AT_ONCE),
+    **{f"HTTP, {count} at once": partial(_by_http, connections=count) for count in AT_ONCE},
     "websocket": _by_websocket,
 }
 
