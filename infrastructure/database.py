@@ -112,6 +112,7 @@ class Database:
             for engine in (self.writer, self.reader, self._patient):
                 sqlalchemy.event.listen(engine.sync_engine, "connect", self._opened)
         self._looking: sqlite3.Cursor | None = None
+        self._stamp: int | None = None
         self.listeners: list[Callable[[Sequence[Event], int], None]] = []
         """Called after each commit that appended to the log, or may have: with what was, and the position behind it."""
         self.tellers: list[Callable[[Sequence[Event], int], Coroutine[Any, Any, None]]] = []
@@ -219,10 +220,20 @@ class Database:
     def stamp(self) -> int | None:
         """A number that is another after each commit to the database, whoever committed.
 
-        None where that can't be told without asking a server.
+        None where that can't be told without asking a server. It is looked at once in a turn of the loop: whoever asks
+        later in the same turn had come before it, and what is committed since then happens beside them.
         """
         if self.dialect != "sqlite" or self._closed:
             return None
+        if self._stamp is None:
+            self._stamp = self._looked()
+            asyncio.get_running_loop().call_soon(self._look_again)
+        return self._stamp
+
+    def _look_again(self) -> None:
+        self._stamp = None
+
+    def _looked(self) -> int | None:
         try:
             if self._looking is None:
                 path = make_url(self.url).database

@@ -58,6 +58,23 @@ async def test_commit_when_another_process_makes_it_then_nothing_is_known_any_mo
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_stamp_when_asked_for_again_in_a_turn_then_the_database_is_looked_at_once_and_in_the_next_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, looked = [], database._looked
+
+    def counted() -> int | None:
+        looks.append(looked())
+        return looks[-1]
+
+    monkeypatch.setattr(database, "_looked", counted)
+    assert database.stamp() == database.stamp() == looks[0]
+    await asyncio.sleep(0)
+    assert (database.stamp(), len(looks)) == (looks[0], 2)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_value_when_a_commit_comes_while_it_is_read_then_it_is_not_kept(database: Database) -> None:
     kept = Known[Who](database)
 
