@@ -228,11 +228,10 @@ async def dealt_with_again(services: Services, handler: Handler) -> list[DeadLet
     return await dead_letters(services)
 
 
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 async def test_handler_when_a_statement_of_its_own_takes_too_long_then_that_is_its_failure(
     services: Services,
 ) -> None:
-    if services.database.dialect == "sqlite":
-        pytest.skip("its statements have no timeout")
     services = quick(services, statement_timeout_ms=1000, lock_timeout_ms=500, handler_attempts=2)
     hasty = dataclasses.replace(services, database=Database(services.settings))
     ways = {1: "SELECT pg_sleep(60)", 2: "LOCK TABLE portfolios", 3: "SELECT 1"}
